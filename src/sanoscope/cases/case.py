@@ -12,6 +12,7 @@ import numpy as np
 from sanoscope.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+LABELS: dict[int | None, str] = {0: "normal", 1: "abnormal", None: "unlabelled"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Cases(Sequence[Case]):
 
     Attributes:
         source: Where they came from, for messages and provenance.
-        layout: The layout that was recognised, such as ``"manifest"`` or ``"class folders"``.
+        layout: The layout that was recognised, such as ``"manifest"`` or ``"class-folders"``.
         notes: What a reader of the results should know, such as files left out while loading.
     """
 
@@ -64,7 +65,9 @@ class Cases(Sequence[Case]):
         self.notes = tuple(notes)
         repeated = [name for name, n in Counter(case.name for case in self._cases).items() if n > 1]
         if repeated:
-            raise DataError(f"{source}: the case '{repeated[0]}' appears more than once; names must be unique")
+            raise DataError(
+                f"{source}: the case '{repeated[0]}' appears more than once; names must be unique"
+            )
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -139,7 +142,7 @@ class Cases(Sequence[Case]):
 
     def describe(self) -> str:
         """One line: how many images, of which labels and sides, from how many subjects."""
-        labels = Counter({0: "normal", 1: "abnormal"}.get(c.label, "unlabelled") for c in self._cases)
+        labels = Counter(LABELS[case.label] for case in self._cases)
         parts = [f"{len(self)} images", ", ".join(f"{n} {label}" for label, n in sorted(labels.items()))]
         subjects = {case.subject for case in self._cases if case.subject is not None}
         parts.append(f"{len(subjects)} subjects" if subjects else "subjects unknown")

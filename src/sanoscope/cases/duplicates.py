@@ -1,0 +1,79 @@
+"""Images that are the same byte by byte: results look better than they are with one in training and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+from sanoscope.cases.case import Case, Cases
+from sanoscope.console import track
+
+CHUNK = 256  # files a task; a task a file would cost more than reading it
+THREADS = 4  # more than the cores of a small machine, as reading waits for the disk; 8 were slower
+
+
+def find_duplicates(cases: Cases) -> list[tuple[Case, ...]]:
+    """Groups of two or more cases with identical content, in order of their first.
+
+    Files are compared as bytes, and only read where their size is not their own; arrays by type, shape and
+    values. A file that cannot be read is like no other; reading its image will say what is wrong with it.
+    """
+    by_size: defaultdict[object, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_size[_size(case)].append(case)
+    suspects = [
+        (size, case)
+        for size, alike in by_size.items()
+        if size is not None and len(alike) > 1
+        for case in alike
+    ]
+    by_content: defaultdict[object, list[Case]] = defaultdict(list)
+    for (size, case), digest in zip(suspects, _digests([case for _, case in suspects]), strict=True):
+        if digest is not None:
+            by_content[size, digest].append(case)
+    order = {case.name: i for i, case in enumerate(cases)}
+    groups = [tuple(alike) for alike in by_content.values() if len(alike) > 1]
+    return sorted(groups, key=lambda group: order[group[0].name])
+
+
+def across_splits(cases: Cases) -> list[tuple[Case, ...]]:
+    """Those groups of identical images that are on more than one side."""
+    sided = cases.where(lambda case: case.split is not None)
+    return [group for group in find_duplicates(sided) if len({case.split for case in group}) > 1]
+
+
+def describe_duplicates(groups: list[tuple[Case, ...]], most: int = 3) -> str:
+    """One line that names the first few groups and their sides."""
+    named = "; ".join(" = ".join(f"{case.name} ({case.split})" for case in group) for group in groups[:most])
+    more = f"; and {len(groups) - most} more" if len(groups) > most else ""
+    return f"identical images on two sides: {len(groups)} ({named}{more})"
+
+
+def _size(case: Case) -> object:
+    """What two identical cases must have in common, without reading a file; None where it cannot be told."""
+    if case.pixels is not None:
+        return case.pixels.shape, case.pixels.dtype
+    try:
+        return case.path.stat().st_size if case.path is not None else None
+    except OSError:
+        return None
+
+
+def _digest(case: Case) -> bytes | None:
+    if case.pixels is not None:
+        return hashlib.blake2b(case.pixels.tobytes(), digest_size=16).digest()
+    assert case.path is not None
+    try:
+        return hashlib.blake2b(case.path.read_bytes(), digest_size=16).digest()
+    except OSError:
+        return None
+
+
+def _digests(cases: list[Case]) -> Iterator[bytes | None]:
+    chunks = [cases[start : start + CHUNK] for start in range(0, len(cases), CHUNK)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(lambda chunk: [_digest(case) for case in chunk], chunks)
+        yield from track(chain.from_iterable(done), "comparing files", len(cases))

@@ -1,0 +1,40 @@
+"""The layouts a collection can have on disk, one module each, asked in order; the first to say yes reads it.
+
+A new layout is one more module with ``name``, ``recognises`` and ``read``, listed here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from sanoscope.cases.case import Cases
+from sanoscope.cases.layouts import breast_histopathology, class_folders, folder, manifest, medmnist, mvtec
+
+
+class Layout(Protocol):
+    """What each module of this folder offers."""
+
+    @property
+    def name(self) -> str:
+        """The name to ask for it by, and that ``Cases.layout`` bears."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the file or folder is laid out this way. Looks at as few files as will do."""
+
+    def read(self, path: Path, normal: str | None = None) -> Cases:
+        """All cases found there, with what the layout tells of label, subject, split, mask and position.
+
+        Args:
+            path: The file or folder.
+            normal: The group to be taken as normal, and all others as abnormal.
+
+        Raises:
+            DataError: What is there cannot be used.
+        """
+
+
+# The particular before the general: a folder of images is also what each of the others looks like.
+_IN_ORDER: tuple[Layout, ...] = (manifest, breast_histopathology, mvtec, medmnist, class_folders, folder)
+
+LAYOUTS = {layout.name: layout for layout in _IN_ORDER}

@@ -1,0 +1,183 @@
+"""From what a user has, a path or an array, to cases with their sides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.duplicates import across_splits, describe_duplicates
+from sanoscope.cases.layouts import LAYOUTS
+from sanoscope.cases.layouts.groups import labels_of_groups
+from sanoscope.cases.readers import READERS
+from sanoscope.cases.splits import BY, add_validation, check_subjects, hold_out
+from sanoscope.errors import DataError, OptionError, nearest
+
+Data = str | Path | np.ndarray | Cases
+
+
+def load_cases(
+    data: Data,
+    *,
+    labels: Sequence[object] | None = None,
+    subjects: Sequence[object] | None = None,
+    normal: str | int | None = None,
+    layout: str | None = None,
+    split: str | None = None,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    check_duplicates: bool = True,
+) -> Cases:
+    """The cases of a collection, each on its side of the split.
+
+    Args:
+        data: A folder, manifest, ``.npz`` or image file; an array ``(N, H, W[, C])``; or cases.
+        labels: For an array, 0, 1 or None for each image, or group names with ``normal``.
+        subjects: For an array, the patient of each image, or None.
+        normal: The group to be taken as normal, all others being abnormal.
+        layout: One of ``LAYOUTS``, where the one that is recognised is not meant.
+        split: None keeps the sides that the source assigns, and splits by subject where it assigns none;
+            ``"subject"`` and ``"image"`` split anew.
+        validation: Share of the images; of the training normals where the source has no validation side.
+        test: Share of the images.
+        seed: Chooses the split.
+        check_duplicates: Whether to look for identical images on two sides, which the notes then name. It
+            reads every file that has the size of another.
+
+    Raises:
+        DataError: The collection cannot be used, has a subject on two sides, or too few subjects to split.
+        OptionError: An argument that does not exist or does not fit the data.
+    """
+    if split is not None and split not in BY:
+        raise OptionError(f"split='{split}' is unknown; {nearest(str(split), list(BY))}")
+    cases = read_cases(data, labels=labels, subjects=subjects, normal=normal, layout=layout)
+    if split is not None or not cases.is_split:
+        cases = hold_out(cases, validation, test, seed, split or "subject")
+    else:
+        check_subjects(cases)
+        if len(cases.test):
+            cases = add_validation(cases, validation, seed)
+    if check_duplicates and (found := across_splits(cases)):
+        cases = cases.with_cases(cases, [describe_duplicates(found)])
+    return cases
+
+
+def read_cases(
+    data: Data,
+    *,
+    labels: Sequence[object] | None = None,
+    subjects: Sequence[object] | None = None,
+    normal: str | int | None = None,
+    layout: str | None = None,
+) -> Cases:
+    """The cases of a collection as the source gives them, without a split of our own; for scoring.
+
+    Args:
+        data: As in ``load_cases``.
+        labels: As in ``load_cases``.
+        subjects: As in ``load_cases``.
+        normal: As in ``load_cases``.
+        layout: As in ``load_cases``.
+
+    Raises:
+        DataError: The collection cannot be used.
+        OptionError: An argument that does not exist or does not fit the data.
+    """
+    group = None if normal is None else str(normal)
+    if isinstance(data, np.ndarray):
+        return _from_array(data, labels, subjects, group)
+    if labels is not None or subjects is not None:
+        raise OptionError("labels and subjects go with an array; for files, name them in a manifest")
+    if isinstance(data, Cases):
+        if normal is not None:
+            raise OptionError("normal goes with a path or an array; these cases have their labels")
+        return data
+    if not isinstance(data, str | Path):
+        raise DataError(f"{type(data).__name__}: no data; give a path, a numpy array or cases")
+    return _from_path(Path(data), group, layout)
+
+
+def _from_path(path: Path, normal: str | None, layout: str | None) -> Cases:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; check the path")
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise DataError(f"{path}: cannot be listed; check its permissions")
+    if layout is not None and layout not in LAYOUTS:
+        raise OptionError(f"layout='{layout}' is unknown; {nearest(layout, list(LAYOUTS))}")
+    candidates = [LAYOUTS[layout]] if layout is not None else LAYOUTS.values()
+    for candidate in candidates:
+        if candidate.recognises(path):
+            cases = candidate.read(path, normal)
+            break
+    else:
+        if layout is not None:
+            raise DataError(f"{path}: not laid out as '{layout}'; leave out layout, or give another folder")
+        kinds = f"a folder, a manifest (.csv), an .npz nor an image ({', '.join(READERS)})"
+        raise DataError(f"{path}: neither {kinds}; give one of these")
+    if normal is not None and all(case.group is None for case in cases):
+        raise OptionError(f"{path}: normal='{normal}' is of no use, as no groups are named here")
+    return cases
+
+
+def _from_array(
+    images: np.ndarray, labels: Sequence[object] | None, subjects: Sequence[object] | None, normal: str | None
+) -> Cases:
+    """Cases of an array; each holds a view of its image."""
+    if images.ndim not in (3, 4) or images.size == 0:
+        raise DataError(f"array of shape {images.shape}: needed is (images, height, width[, channels])")
+    if images.dtype.kind not in "uifb":
+        raise DataError(f"array of {images.dtype}: needed are numbers")
+    _check_finite(images)
+    known = _per_image("labels", labels, len(images))
+    patients = _per_image("subjects", subjects, len(images))
+    groups = [None if label is None else str(label) for label in known]
+    named = normal is not None
+    label_of = (
+        labels_of_groups((g for g in groups if g is not None), normal, "labels")
+        if named
+        else {"0": 0, "1": 1}
+    )
+    for i, group in enumerate(groups):
+        if group is not None and group not in label_of:
+            raise DataError(
+                f"labels[{i}] is '{group}', not 0, 1 or None; for groups, say which one is normal"
+            )
+    cases = (
+        Case(
+            f"{i:06d}",
+            pixels=pixels,
+            label=None if group is None else label_of[group],
+            group=group if named else None,
+            subject=None if patient is None else str(patient),
+        )
+        for i, (pixels, group, patient) in enumerate(zip(images, groups, patients, strict=True))
+    )
+    return Cases(cases, "array", "array")
+
+
+def _check_finite(images: np.ndarray) -> None:
+    if images.dtype.kind == "f":
+        for i, image in enumerate(images):
+            if not np.isfinite(image).all():
+                raise DataError(f"image {i} of the array holds NaN or infinity; replace these values")
+
+
+def _per_image(what: str, values: Sequence[object] | None, images: int) -> list[object]:
+    """One value an image; numpy's numbers as Python's, and NaN, pandas' word for unknown, as None."""
+    if values is None:
+        return [None] * images
+    listed = np.asarray(values, dtype=object).tolist()
+    if len(listed) != images:
+        raise DataError(f"{len(listed)} {what} for {images} images; give one for each")
+    return [None if value != value else _plain(value) for value in listed]
+
+
+def _plain(value: object) -> object:
+    """``True``, ``1.0`` and numpy's ``1`` are the label 1."""
+    if isinstance(value, bool | np.bool_ | float | np.number) and float(value) == int(value):
+        return int(value)
+    return value

@@ -1,0 +1,116 @@
+"""Readers: one function a file type, bytes in, pixels out in the type they were stored in.
+
+What is in the file is what comes out: no orientation from EXIF, no gamma and no colour profile is applied; values
+of a TIFF are never inverted. An alpha channel is dropped, palettes and CMYK become RGB, bits 0 and 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sanoscope.cases.raster import read_bmp, read_jpeg, read_png
+from sanoscope.cases.tiff import read_tiff
+from sanoscope.errors import ImageError
+
+READERS: dict[str, Callable[[bytes], np.ndarray]] = {
+    ".png": read_png,
+    ".jpg": read_jpeg,
+    ".jpeg": read_jpeg,
+    ".bmp": read_bmp,
+    ".tif": read_tiff,
+    ".tiff": read_tiff,
+}
+
+# How a file begins, to say what it is where its name says otherwise.
+SIGNATURES = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"BM": ".bmp",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+}
+
+
+def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
+    """The pixels of an image file, ``(H, W, C)``, in the type they are stored in.
+
+    Integers keep their type and values; every kind of float becomes float32.
+
+    Args:
+        path: The file; its suffix chooses the reader.
+        content: The bytes of the file where they have been read already.
+
+    Raises:
+        ImageError: The file is missing, truncated, no image of its type, too large (more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``), holds NaN or infinity, or cannot be read without loss.
+    """
+    reader = READERS.get(suffix_of(path))
+    if reader is None:
+        raise ImageError(f"{path}: {unread(suffix_of(path))}")
+    if content is None:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    try:
+        return _standard(reader(content))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except Exception as error:  # decoders meet broken files with every kind of exception
+        raise ImageError(f"{path}: {_reason(error, path, content)}") from error
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The pixels of a mask file that are not zero in any channel, ``(H, W)`` bool.
+
+    Raises:
+        ImageError: As ``read_image``.
+    """
+    return np.asarray(read_image(path).any(axis=2))
+
+
+def suffix_of(path: Path | str) -> str:
+    """The lower-case ending that tells the file type, such as ``.png``; of ``a.nii.gz``, ``.nii.gz``."""
+    parts = str(path).replace("\\", "/").rpartition("/")[2].lower().lstrip(".").split(".")
+    if len(parts) > 2 and parts[-1] == "gz":
+        return f".{parts[-2]}.gz"
+    return f".{parts[-1]}" if len(parts) > 1 else ""
+
+
+def unread(suffix: str) -> str:
+    """The clause that says a suffix is not read, and which are."""
+    ending = f"files ending in '{suffix}'" if suffix else "files without a suffix"
+    return f"{ending} are not read; read are {', '.join(READERS)}"
+
+
+def _standard(pixels: np.ndarray) -> np.ndarray:
+    """``(H, W)`` or ``(H, W, C)`` of any type to ``(H, W, C)``, contiguous and writable."""
+    if pixels.size == 0:
+        raise ImageError("the image has no pixels")
+    kind = pixels.dtype.kind
+    if kind == "b":
+        pixels = pixels * np.uint8(255)
+    elif kind == "f":
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            pixels = pixels.astype(np.float32, copy=False)
+        if not np.isfinite(pixels).all():
+            raise ImageError("it holds NaN or infinity; replace these values")
+    elif kind not in "ui":
+        raise ImageError(f"values of type {pixels.dtype} are not read; save them as floats")
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    return np.require(pixels, pixels.dtype.newbyteorder("="), ["C", "W"])
+
+
+def _reason(error: Exception, path: Path, content: bytes) -> str:
+    """Why a file could not be decoded, in one line."""
+    if not content:
+        return "the file is empty"
+    for signature, suffix in SIGNATURES.items():
+        if content.startswith(signature) and READERS[suffix_of(path)] is not READERS[suffix]:
+            return f"the content is that of a {suffix} file; give it this suffix"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"cannot be decoded ({reason}); check that the file is whole"

@@ -1,0 +1,40 @@
+"""``sanoscope demo``: the main job on images that the program draws itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sanoscope.cli.options import DeviceOption, SeedOption, VerboseOption, require_new
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="New folder for the images, the model and the findings.")] = Path(
+        "demo"
+    ),
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training normals.")] = 25,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    verbose: VerboseOption = False,
+) -> None:
+    """Draw histology-like phantoms, learn the normal ones, and find the abnormal ones."""
+    from sanoscope.cases import load_cases
+    from sanoscope.cases.phantoms import histology_phantoms
+    from sanoscope.cli.tables import print_results
+    from sanoscope.console import say
+    from sanoscope.detector import Detector
+
+    require_new(out)
+    say("drawing phantoms: synthetic patches of tissue, some with crowded, enlarged, irregular nuclei")
+    histology_phantoms(seed=seed).save(out / "images")
+    cases = load_cases(out / "images", seed=seed)
+    say(cases.describe())
+    detector = Detector("conv-vae", {"training.epochs": epochs}, seed=seed, device=device)
+    detector.fit(cases, folder=out / "model" / "training").save(out / "model")
+    findings = detector.score(cases.test)
+    findings.save(out / "findings")
+    typer.echo("")
+    print_results(findings)
+    typer.echo(f"\nreport: {out / 'findings' / 'report.html'}")

@@ -1,0 +1,59 @@
+"""``sanoscope evaluate``: how good scores are, where labels are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sanoscope.cli.options import SeedOption, VerboseOption
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'sanoscope score' wrote.")],
+    subject: Annotated[
+        list[str] | None, typer.Option("--subject", help="Only this subject; may be given many times.")
+    ] = None,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="As many normal as abnormal images, the surplus dropped at random.")
+    ] = False,
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Bootstrap resamples for intervals.")] = 1000,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for metrics.json and report.html; DIR, or one inside it.")
+    ] = None,
+    seed: SeedOption = 0,
+    verbose: VerboseOption = False,
+) -> None:
+    """Metrics with intervals, per image and per subject, beside the trivial rows."""
+    import json
+
+    from sanoscope.cli.tables import print_results
+    from sanoscope.errors import DataError
+    from sanoscope.findings import Findings
+    from sanoscope.report.html import write_report
+
+    findings = Findings.load(folder)
+    if not findings.has_labels:
+        raise DataError(f"{folder}: no scored image has a label, so there is nothing to evaluate against")
+    name = []
+    if subject:
+        findings = findings.of_subjects(subject)
+        name.append("subject-" + "-".join(subject))
+    if balanced:
+        findings = findings.balanced(seed)
+        name.append("balanced")
+    target = out or (folder / "-".join(name) if name else folder)
+    target.mkdir(parents=True, exist_ok=True)
+    print_results(findings, resamples=resamples, subjects=True)
+    content = findings.content(resamples=resamples)
+    metrics = {
+        "images": [row.to_json() for row in content.rows],
+        "subjects": {title: [row.to_json() for row in rows] for title, rows in content.subject_rows.items()},
+        "decision": dict(content.decision),
+        "recipe": dict(content.recipe),
+        "provenance": dict(content.provenance),
+        "notes": list(content.notes),
+    }
+    (target / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    typer.echo(f"report: {write_report(content, target / 'report.html')}")

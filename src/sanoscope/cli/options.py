@@ -1,0 +1,67 @@
+"""Arguments that several verbs share, and how their values become options of a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sanoscope.errors import DataError, OptionError
+
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A manifest CSV, a folder of images, or a known collection layout.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the recipe; may be given many times."),
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with options of the recipe.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+NormalOption = Annotated[
+    str | None, typer.Option("--normal", help="The group that is normal, where groups have names of their own.")
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where an error came from.")]
+
+
+def recipe_options(config: Path | None, assignments: list[str] | None, **shortcuts: Any) -> dict[str, Any]:
+    """Options by dotted name: the file's, then ``--set``, then shortcuts that were given.
+
+    Raises:
+        OptionError: If the file is missing or is no mapping, or an assignment cannot be read.
+    """
+    from sanoscope.recipe import flatten, parse_options
+
+    options = flatten(_read_config(config)) if config else {}
+    options |= parse_options(assignments or [])
+    options |= {name.replace("__", "."): value for name, value in shortcuts.items() if value is not None}
+    return options
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{file}: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise OptionError(f"{file}: is not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{file}: must be a mapping of option names to values")
+    return content
+
+
+def require_new(folder: Path, mend: str = "choose another --out") -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        DataError: If the folder exists and is not empty, or is a file.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise DataError(f"{folder}: exists already; {mend}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error

@@ -1,0 +1,40 @@
+"""``sanoscope recipes``: what there is, and every option of one with its default and source."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sanoscope.cli.options import VerboseOption
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show every option of this recipe.")] = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """List the recipes, or show one."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sanoscope.recipes import RECIPES, get_recipe
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a pipe has no width, and wrapped cells are hard to search
+    if name is None:
+        table = Table("Recipe", "Method", "Paper", box=None, header_style="bold")
+        for recipe in RECIPES.values():
+            table.add_row(recipe.name, recipe.title, recipe.paper)
+        console.print(table)
+        return
+    recipe = get_recipe(name)
+    console.print(f"[bold]{recipe.name}[/bold]: {recipe.title}\n{recipe.paper}\n")
+    for note in recipe.notes:
+        console.print(f"Note: {note}")
+    table = Table("Option", "Default", "What it does", "Why this default", box=None, header_style="bold")
+    for option_name, option in recipe.options.items():
+        default = "–" if option.default is None else str(option.default)
+        choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
+        table.add_row(option_name, default, option.help + choices, option.source)
+    console.print(table, markup=False)

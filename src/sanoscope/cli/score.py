@@ -1,0 +1,60 @@
+"""``sanoscope score``: from a model and images to scores, maps, decisions and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sanoscope.cli.options import (
+    ConfigOption,
+    DataArgument,
+    DeviceOption,
+    NormalOption,
+    SetOption,
+    VerboseOption,
+    recipe_options,
+    require_new,
+)
+
+
+def score(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that 'sanoscope fit' wrote.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option("--out", help="New folder for scores, maps, overlays and the report.")],
+    assignments: SetOption = None,
+    config: ConfigOption = None,
+    side: Annotated[
+        str,
+        typer.Option(
+            "--side", help="auto, all, train, validation or test; auto leaves out what the model was trained on."
+        ),
+    ] = "auto",
+    normal: NormalOption = None,
+    maps: Annotated[bool, typer.Option("--maps/--no-maps", help="Write a map and an overlay for each image.")] = True,
+    device: DeviceOption = "auto",
+    verbose: VerboseOption = False,
+) -> None:
+    """Judge images. Options of scoring and decision can be changed with --set; nothing is trained again."""
+    from sanoscope.cases import read_cases
+    from sanoscope.cases.split_record import choose_side
+    from sanoscope.cli.tables import print_results
+    from sanoscope.console import say
+    from sanoscope.detector import Detector
+
+    detector = Detector.load(model, device=device).adjust(recipe_options(config, assignments))
+    cases, which = choose_side(read_cases(data, normal=normal), data, model, side)
+    say(f"scoring {which}")
+    require_new(out)
+    findings = detector.score(cases, maps=maps)
+    findings.save(out)
+    for path, reason in findings.unreadable:
+        say(f"not scored: {reason if path in reason else f'{path}: {reason}'}")
+    typer.echo(f"{findings.abnormal.sum()} of {len(findings)} images are called abnormal")
+    if findings.has_labels:
+        print_results(findings)
+    typer.echo(f"report: {out / 'report.html'}")
+    if findings.unreadable:
+        say(f"{len(findings.unreadable)} images could not be scored; they are listed in {out / 'findings.json'}")
+        raise typer.Exit(1)

@@ -1,0 +1,394 @@
+"""The detector: a recipe brought to life, with the habits of scikit-learn and PyOD."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from sanoscope import detector_folder
+from sanoscope.cases import fingerprint
+from sanoscope.cases.case import Cases
+from sanoscope.cases.load import read_cases
+from sanoscope.console import say
+from sanoscope.decision import Decision
+from sanoscope.errors import DataError, ImageError, ModelError, OptionError
+from sanoscope.findings import Findings, Heatmaps, Shown
+from sanoscope.networks.variational import VariationalAutoencoder, parameter_count
+from sanoscope.preparation.pictures import Pictures
+from sanoscope.preparation.preparation import Preparation
+from sanoscope.provenance import digest, environment
+from sanoscope.recipe import Recipe
+from sanoscope.recipes import get_recipe
+from sanoscope.report import images as display
+from sanoscope.scoring.inference import BatchResult, Inference
+from sanoscope.scoring.trivial import NAMES as TRIVIAL
+from sanoscope.scoring.trivial import TrivialScores
+from sanoscope.training.batches import derived_seed
+from sanoscope.training.devices import choose_device, mixed_precision
+from sanoscope.training.plain import RESUME_FILE, Surroundings
+
+# Options that take effect on a fitted detector; all others are built into the weights.
+ADJUSTABLE = ("scoring.", "decision.")
+# The share of held-out normal pixels that overlays may show at full strength.
+MAP_QUANTILE = 0.999
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of held-out cases, kept so that the decision can be changed without refitting.
+
+    Attributes:
+        scores: ``(M,)`` each, by name.
+        labels: ``(M,)``: 0, 1, or −1 where unknown, which counts as normal.
+        map_scale: See ``Heatmaps.scale``.
+        description: What the cases are.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    map_scale: float
+    description: str
+
+
+class Detector:
+    """A recipe that can be fitted to normal images, and then judges others.
+
+    ```python
+    detector = Detector("conv-vae").fit(cases.train)
+    findings = detector.score(cases.test)
+    ```
+
+    Args:
+        recipe: Its name, or a recipe with its options set.
+        options: Options to set, by dotted name.
+        seed: Of everything random: initial weights, order, noise, hold-out.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Attributes:
+        network_: The trained network.
+        preparation_: What was learned about pixels.
+        calibration_: Scores of held-out cases.
+        decisions_: A decision for each score.
+        history_: Metrics of each epoch.
+        provenance_: Data, versions, seed.
+        training_keys_: Content keys of the images it learned from.
+    """
+
+    def __init__(
+        self,
+        recipe: str | Recipe = "conv-vae",
+        options: Mapping[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.recipe = (get_recipe(recipe) if isinstance(recipe, str) else recipe).with_options(options or {})
+        self.seed = seed
+        self.device = choose_device(device)
+        self.fitted = False
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(
+        self,
+        cases: Cases | np.ndarray | str | Path,
+        validation: Cases | np.ndarray | None = None,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        quiet: bool = False,
+        checkpoint_seconds: float = 30.0,
+    ) -> Self:
+        """Learn what healthy looks like.
+
+        Args:
+            cases: What to learn from: cases, an array ``(N, H, W[, C])``, or a path. Abnormal ones are left out.
+                Where they are split into sides, the training side is used, and the validation side for thresholds.
+            validation: What thresholds are fitted on; a share of the training images is held out where None.
+            folder: Keeps logs and checkpoints there.
+            resume: Go on from the checkpoint in ``folder``.
+            quiet: Say nothing.
+            checkpoint_seconds: Least time between two checkpoints.
+
+        Raises:
+            DataError: If the data cannot be used.
+            TrainingError: If the loss runs away.
+            ModelError: If a resumed run was started with other settings or data.
+        """
+        train, validation = _sides(cases, validation)
+        selected = self.recipe.build("data").choose(train, validation, self.seed)
+        self.preparation_: Preparation = self.recipe.build("preparation")
+        pictures = self.preparation_.fit(selected.train)
+        held_out = self.preparation_.decode(selected.validation)
+        if not len(held_out):
+            raise DataError(f"{selected.validation.source}: no validation image could be read")
+        self.notes_ = list(selected.notes) + _unreadable_notes(pictures, held_out)
+        if not quiet:
+            for note in self.notes_:
+                say(note)
+        self.provenance_ = self._provenance(pictures, held_out, selected.train, selected.validation)
+        folder = Path(folder) if folder else None
+        if folder:
+            self._begin_run(folder, resume)
+        self.network_ = self._new_network()
+        self._train(pictures, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
+        self._learn_trivial(pictures)
+        self.training_keys_ = frozenset(pictures.keys)
+        self.fitted = True
+        self._calibrate(held_out)
+        return self
+
+    def _new_network(self) -> VariationalAutoencoder:
+        assert self.preparation_.form_ is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(self.seed))
+            network: VariationalAutoencoder = self.recipe.build(
+                "network", in_channels=self.preparation_.form_.channels, image_size=self.preparation_.image_size
+            )
+            network.initialise()
+        return network
+
+    def _train(self, pictures: Pictures, held_out: Pictures, surroundings: Surroundings) -> None:
+        begun = time.monotonic()
+        normals = held_out.subset([i for i, case in enumerate(held_out.cases) if case.label != 1])
+        self.history_: list[dict[str, float]] = self.recipe.build("training").run(
+            self.network_,
+            self.recipe.build("objective"),
+            self.preparation_.intensity,
+            pictures,
+            normals,
+            surroundings,
+        )
+        self.provenance_["training"] |= {
+            "seconds": round(time.monotonic() - begun, 1),
+            "epochs": len(self.history_),
+            "parameters": parameter_count(self.network_),
+        }
+
+    def _learn_trivial(self, pictures: Pictures) -> None:
+        def images(indices: np.ndarray) -> np.ndarray:
+            return self.preparation_.tensors(pictures.batch(indices)).numpy()
+
+        self.trivial_ = TrivialScores().fit(len(pictures), images, self.seed)
+
+    def _calibrate(self, held_out: Pictures) -> None:
+        result = self._inference().run(held_out)
+        labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
+        normal_maps = result.maps[labels != 1]
+        scale = float(np.quantile(normal_maps.ravel()[:: max(normal_maps.size // 5_000_000, 1)], MAP_QUANTILE))
+        description = f"{len(held_out)} held-out images of {held_out.cases.source}"
+        self.calibration_ = Calibration(result.scores, labels, scale, description)
+        self._decide()
+
+    def _decide(self) -> None:
+        calibration = self.calibration_
+        self.decisions_: dict[str, Decision] = {
+            name: self.recipe.build(
+                "decision", scores=scores, labels=calibration.labels, description=calibration.description
+            )
+            for name, scores in calibration.scores.items()
+        }
+
+    def _begin_run(self, folder: Path, resume: bool) -> None:
+        """Leave word of what is being trained, or check that it is what was being trained."""
+        run = {
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+            "training images": self.provenance_["data"]["training"]["digest"],
+        }
+        file = folder / RUN_FILE
+        if resume and (folder / RESUME_FILE).exists():
+            if not file.exists():
+                raise ModelError(f"{file}: is missing, so the run cannot be resumed; start it anew")
+            _require_same_run(json.loads(file.read_text()), json.loads(json.dumps(run)), folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(run, indent=1))
+
+    def _provenance(self, pictures: Pictures, held_out: Pictures, train: Cases, validation: Cases) -> dict[str, Any]:
+        precision = self.recipe["training.precision"] if "training.precision" in self.recipe.options else "float32"
+        bfloat16 = mixed_precision(precision, self.device)
+        return {
+            "data": {
+                "source": train.source,
+                "layout": train.layout,
+                "training": fingerprint(train) | {"digest": digest(pictures.keys), "read": len(pictures)},
+                "validation": fingerprint(validation) | {"digest": digest(held_out.keys), "read": len(held_out)},
+            },
+            "training": {"seed": self.seed, "precision": "bfloat16" if bfloat16 else "float32"},
+            "fitted": environment(self.device),
+        }
+
+    # ---------------------------------------------------------------- judging
+
+    @property
+    def threshold_(self) -> float:
+        """The threshold of the deciding score; above it an image is abnormal."""
+        return self.decisions_[self.recipe["scoring.score"]].threshold
+
+    def adjust(self, options: Mapping[str, Any]) -> Self:
+        """Set options of scoring or decision on a fitted detector; nothing is trained again.
+
+        Raises:
+            OptionError: For an option that is built into the weights, or an unknown one.
+        """
+        recipe = self.recipe.with_options(options)
+        for name in recipe.changes:
+            if recipe[name] != self.recipe[name] and not name.startswith(ADJUSTABLE):
+                raise OptionError(f"option '{name}' is built into the trained model; set it when fitting")
+        self.recipe = recipe
+        if self.fitted:
+            self._decide()
+        return self
+
+    def score(self, cases: Cases | np.ndarray | str | Path, *, maps: bool = True) -> Findings:
+        """Judge cases: scores, maps, decisions. What cannot be read is listed with its reason, the rest is scored.
+
+        Args:
+            cases: Cases, an array ``(N, H, W[, C])``, or a path, of which all cases are scored.
+            maps: Keep a map for each case.
+        """
+        self._require_fitted()
+        cases = _as_cases(cases)
+        pictures = self.preparation_.decode(cases)
+        result = self._inference().run(pictures)
+        seen = np.array([key in self.training_keys_ for key in pictures.keys], bool)
+        notes = [*self.notes_, *cases.notes]
+        if seen.any():
+            notes.append(f"{seen.sum()} of the scored images were in the training set: their scores are too low")
+        name = self.recipe["scoring.score"]
+        findings = Findings(
+            cases=pictures.cases,
+            score_name=name,
+            scores=result.scores,
+            trivial=TRIVIAL,
+            decisions=self.decisions_,
+            calibration=self.calibration_.scores[name][self.calibration_.labels != 1],
+            seen_in_training=seen,
+            maps=Heatmaps(result.maps, pictures.traces, self.preparation_.geometry, self.calibration_.map_scale)
+            if maps
+            else None,
+            unreadable=[(str(item.case), item.reason) for item in pictures.unreadable],
+            recipe=self.recipe.to_json() | {"changed": dict(self.recipe.changes), "notes": list(self.recipe.notes)},
+            history=self.history_,
+            provenance=self.provenance_ | {"scored": environment(self.device) | {"data": fingerprint(cases)}},
+            notes=notes,
+        )
+        return self._with_gallery(findings, pictures, result)
+
+    def _with_gallery(self, findings: Findings, pictures: Pictures, result: BatchResult) -> Findings:
+        wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
+        if not wanted:
+            return findings
+        prepared, reconstructions = self._inference().pictures(pictures.subset(wanted))
+        shown = {}
+        for position, index in enumerate(wanted):
+            low, high = self.preparation_.intensity.display_range(prepared[position])
+            image, reconstruction = (
+                display.display(tensor[position].permute(1, 2, 0).numpy(), low, high)
+                for tensor in (prepared, reconstructions)
+            )
+            overlay = display.overlay(image, result.maps[index], self.calibration_.map_scale)
+            shown[index] = Shown(image, reconstruction, overlay)
+        return replace(findings, shown=shown)
+
+    def decision_function(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
+        """The deciding score ``(N,)``; higher is more abnormal.
+
+        Raises:
+            ImageError: If a case cannot be read; ``score`` lists such cases instead.
+        """
+        return self._run_all(cases).scores[self.recipe["scoring.score"]]
+
+    def predict(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
+        """1 for abnormal, 0 for normal, ``(N,)``."""
+        scores = self.decision_function(cases)
+        return self.decisions_[self.recipe["scoring.score"]].decide(scores).astype(np.int64)
+
+    def score_map(self, cases: Cases | np.ndarray | str | Path) -> list[np.ndarray]:
+        """A map ``(H, W)`` for each case, on its file's own grid."""
+        pictures = self._all_pictures(cases)
+        maps = self._inference().run(pictures).maps
+        restore = self.preparation_.geometry.restore
+        return [restore(heatmap, trace) for heatmap, trace in zip(maps, pictures.traces, strict=True)]
+
+    def transform(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
+        """The latents ``(N, L)``: posterior means."""
+        return self._inference().latents(self._all_pictures(cases))
+
+    def _run_all(self, cases: Cases | np.ndarray | str | Path) -> BatchResult:
+        return self._inference().run(self._all_pictures(cases))
+
+    def _all_pictures(self, cases: Cases | np.ndarray | str | Path) -> Pictures:
+        self._require_fitted()
+        pictures = self.preparation_.decode(_as_cases(cases))
+        if pictures.unreadable:
+            number, first = len(pictures.unreadable), pictures.unreadable[0].reason
+            raise ImageError(f"{number} images cannot be scored, the first: {first}")
+        return pictures
+
+    def _inference(self) -> Inference:
+        scoring = self.recipe.build("scoring", beta=self.recipe["objective.beta"])
+        return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device)
+
+    def _require_fitted(self) -> None:
+        if not self.fitted:
+            raise ModelError("the detector is not fitted yet; call fit, or Detector.load")
+
+    # ---------------------------------------------------------------- keeping
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model as safetensors and JSON, with checksums."""
+        self._require_fitted()
+        return detector_folder.save_detector(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "auto") -> Detector:
+        """Read a saved model; no code of its files is run.
+
+        Raises:
+            ModelError: If a file is missing, truncated or altered, or of another version.
+        """
+        return detector_folder.load_detector(Path(folder), device)
+
+
+def _as_cases(cases: Cases | np.ndarray | str | Path) -> Cases:
+    return cases if isinstance(cases, Cases) else read_cases(cases)
+
+
+def _sides(
+    cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None
+) -> tuple[Cases, Cases | None]:
+    """Training and validation cases, out of what was given."""
+    if not isinstance(cases, Cases):
+        cases = read_cases(cases)
+    if validation is not None:
+        return cases, _as_cases(validation)
+    if {case.split for case in cases} <= {None, "train"}:
+        return cases, None
+    return cases.train, cases.validation
+
+
+def _unreadable_notes(*sides: Pictures) -> list[str]:
+    unreadable = [item for pictures in sides for item in pictures.unreadable]
+    return [f"could not be read and was left out: {item.reason}" for item in unreadable]
+
+
+def _require_same_run(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    options_before, options_now = before["recipe"]["options"], now["recipe"]["options"]
+    for name, value in options_now.items():
+        if name != "training.epochs" and options_before.get(name) != value:
+            raise ModelError(
+                f"{folder}: was started with {name}={options_before.get(name)}, not {value}; "
+                "resume with the same options, or start anew in another folder"
+            )
+    for key in ("seed", "training images"):
+        if before[key] != now[key]:
+            raise ModelError(f"{folder}: was started with another {key}; start anew in another folder")

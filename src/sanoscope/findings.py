@@ -1,0 +1,303 @@
+"""The findings: what scoring says of each case, how good that is where labels are known, and how to keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sanoscope.cases.case import Cases
+from sanoscope.decision import Decision, p_values
+from sanoscope.errors import DataError
+from sanoscope.evaluation import ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
+from sanoscope.preparation.geometry import Geometry
+from sanoscope.report.content import GalleryImage, ReportContent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUBJECT_TABLES = {"max": "Per subject, by its highest score", "mean": "Per subject, by its mean score"}
+# Enough to see a pattern, few enough to look at.
+GALLERY_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The three pictures of a case in the gallery, ``(H, W, 3)`` uint8 each."""
+
+    image: np.ndarray
+    reconstruction: np.ndarray
+    overlay: np.ndarray
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """The maps of all cases on the network's grid, and the way back to each file's own.
+
+    Attributes:
+        values: ``(N, h, w)`` float32, higher is more abnormal.
+        traces: One per case.
+        geometry: Knows the way back.
+        scale: The value above which hardly any pixel of held-out normals lies; what overlays show as strong.
+    """
+
+    values: np.ndarray
+    traces: Sequence[tuple[tuple[int, ...], ...]]
+    geometry: Geometry
+    scale: float
+
+    def on_source_grid(self, index: int) -> np.ndarray:
+        """The map of one case, ``(H, W)`` as its file."""
+        return self.geometry.restore(self.values[index], self.traces[index])
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a detector says of cases.
+
+    Attributes:
+        cases: Those that were scored.
+        score_name: The score that decides.
+        scores: ``(N,)`` each, by name: the deciding one, others of the model, and the trivial ones.
+        trivial: Which of them are trivial.
+        decisions: A threshold for each score, fitted on the same held-out cases.
+        calibration: The deciding score of the held-out normals, ``(M,)``.
+        seen_in_training: ``(N,)`` bool, images that the model learned from.
+        maps: Where on each image; None if not asked for, or loaded from a folder.
+        shown: Pictures for the gallery, by index.
+        unreadable: File and reason of each case that could not be scored.
+        recipe: ``Recipe.to_json`` with its notes and changes.
+        history: Metrics of each training epoch.
+        provenance: Data, seed, versions.
+        notes: What a reader should know.
+    """
+
+    cases: Cases
+    score_name: str
+    scores: Mapping[str, np.ndarray]
+    trivial: Sequence[str]
+    decisions: Mapping[str, Decision]
+    calibration: np.ndarray
+    seen_in_training: np.ndarray
+    maps: Heatmaps | None = None
+    shown: Mapping[int, Shown] = field(default_factory=dict)
+    unreadable: Sequence[tuple[str, str]] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def score(self) -> np.ndarray:
+        """The deciding score ``(N,)``; higher is more abnormal."""
+        return self.scores[self.score_name]
+
+    @property
+    def decision(self) -> Decision:
+        """The threshold in force, and what it was fitted on."""
+        return self.decisions[self.score_name]
+
+    @property
+    def abnormal(self) -> np.ndarray:
+        """The decisions, ``(N,)`` bool."""
+        return self.decision.decide(self.score)
+
+    @property
+    def p_values(self) -> np.ndarray:
+        """Conformal p-values ``(N,)``: the share of held-out normals that score as high."""
+        return p_values(self.score, self.calibration)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """``(N,)``: 0 normal, 1 abnormal, −1 unknown."""
+        return np.array([-1 if case.label is None else case.label for case in self.cases], np.int64)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any case is labelled, so that there is something to evaluate."""
+        return bool((self.labels >= 0).any())
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per case: where it is from, the decision, its p-value, and every score."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "name": [case.name for case in self.cases],
+            "path": ["" if case.path is None else str(case.path) for case in self.cases],
+            "subject": [case.subject for case in self.cases],
+            "split": [case.split for case in self.cases],
+            "label": [case.label for case in self.cases],
+            "group": [case.group for case in self.cases],
+            "score": self.score,
+            "p_value": self.p_values,
+            "abnormal": self.abnormal.astype(int),
+            "seen_in_training": self.seen_in_training.astype(int),
+        }
+        columns |= {f"score: {name}": values for name, values in self.scores.items()}
+        return pd.DataFrame(columns).astype({"label": "Int64"})
+
+    def subset(self, indices: Sequence[int] | np.ndarray, note: str) -> Findings:
+        """The findings of some of the cases; maps stay behind.
+
+        Args:
+            indices: Which.
+            note: Why, for the reader of the results.
+        """
+        indices = np.asarray(indices, np.int64)
+        if not len(indices):
+            raise DataError(f"no case is left ({note})")
+        places = {int(old): new for new, old in enumerate(indices)}
+        return replace(
+            self,
+            cases=self.cases[indices],
+            scores={name: values[indices] for name, values in self.scores.items()},
+            seen_in_training=self.seen_in_training[indices],
+            maps=None,
+            shown={places[old]: shown for old, shown in self.shown.items() if old in places},
+            notes=(*self.notes, note),
+        )
+
+    def of_subjects(self, subjects: Sequence[str]) -> Findings:
+        """Only the cases of the subjects named.
+
+        Raises:
+            DataError: If one of them has no case here.
+        """
+        known = {case.subject for case in self.cases}
+        if unknown := [subject for subject in subjects if subject not in known]:
+            raise DataError(f"no case of subject '{unknown[0]}' was scored")
+        chosen = [i for i, case in enumerate(self.cases) if case.subject in subjects]
+        return self.subset(chosen, f"only subject{'s' * (len(subjects) > 1)} {', '.join(subjects)}")
+
+    def balanced(self, seed: int = 0) -> Findings:
+        """As many normal as abnormal cases, the surplus dropped at random (as paper A's test set)."""
+        note = "class-balanced: the surplus of the larger class was dropped at random, so prevalence is one half"
+        return self.subset(balance(self.labels, seed), note)
+
+    def evaluate(self, *, resamples: int = 1000, seed: int = 0) -> list[ResultRow]:
+        """Results per image: the method, its other scores, and the trivial rows.
+
+        Raises:
+            DataError: If no case is labelled.
+        """
+        rows = [
+            ResultRow(
+                self._row_name(name),
+                self._kind(name),
+                evaluate(
+                    self.labels, values, decision.decide(values), self.cases.subjects, resamples=resamples, seed=seed
+                ),
+                decision.threshold,
+            )
+            for name, values, decision in self._scored()
+        ]
+        return [*rows, all_positive_row(self.labels, self.cases.subjects, resamples=resamples, seed=seed)]
+
+    def evaluate_subjects(self, how: str, *, resamples: int = 1000, seed: int = 0) -> list[ResultRow]:
+        """Results per subject, by the ``max`` or ``mean`` of its images' scores."""
+        subjects = self.cases.subjects
+        rows = []
+        for name, values, decision in self._scored():
+            evaluation = evaluate_subjects(
+                self.labels, values, subjects, how, threshold=decision.threshold, resamples=resamples, seed=seed
+            )
+            rows.append(ResultRow(self._row_name(name), self._kind(name), evaluation, decision.threshold))
+        return [*rows, all_positive_row(self.labels, subjects, how, resamples=resamples, seed=seed)]
+
+    def _scored(self) -> list[tuple[str, np.ndarray, Decision]]:
+        return [(name, values, self.decisions[name]) for name, values in self.scores.items()]
+
+    def _kind(self, name: str) -> str:
+        return "trivial" if name in self.trivial else "method" if name == self.score_name else "other score"
+
+    def _row_name(self, name: str) -> str:
+        return name if name in self.trivial else f"{self.recipe.get('name', 'model')}, {name}"
+
+    def content(self, *, resamples: int = 1000) -> ReportContent:
+        """Everything that the report shows."""
+        subject_rows = {}
+        subjects_known = len({case.subject for case in self.cases if case.subject is not None}) > 1
+        if self.has_labels and subjects_known:
+            subject_rows = {
+                title: self.evaluate_subjects(how, resamples=resamples) for how, title in SUBJECT_TABLES.items()
+            }
+        recipe = dict(self.recipe)
+        return ReportContent(
+            title=f"{recipe.get('name', 'Findings')} on {Path(self.cases.source).name}",
+            recipe=recipe,
+            changed=recipe.get("changed", {}),
+            score_name=self.score_name,
+            decision=self.decision.to_json(),
+            scores=self.score,
+            labels=self.labels,
+            calibration_scores=self.calibration,
+            rows=self.evaluate(resamples=resamples) if self.has_labels else (),
+            subject_rows=subject_rows,
+            history=self.history,
+            gallery=self.gallery(),
+            unreadable=self.unreadable,
+            provenance=self.provenance,
+            notes=[*recipe.get("notes", ()), *self.notes],
+        )
+
+    def report(self, path: str | Path, *, resamples: int = 1000) -> Path:
+        """Write the HTML report, one file that works offline."""
+        from sanoscope.report.html import write_report
+
+        return write_report(self.content(resamples=resamples), Path(path))
+
+    def gallery_groups(self, size: int = GALLERY_SIZE) -> dict[str, list[int]]:
+        """Indices of the cases worth looking at, by the title of their group."""
+        order = np.argsort(-self.score, kind="stable")
+        abnormal, labels = self.abnormal, self.labels
+        groups = {
+            "Most abnormal": order,
+            "Least abnormal": order[::-1],
+            "False alarms, the strongest first": [i for i in order if labels[i] == 0 and abnormal[i]],
+            "Missed, the most normal-looking first": [i for i in order[::-1] if labels[i] == 1 and not abnormal[i]],
+        }
+        return {title: [int(i) for i in indices[:size]] for title, indices in groups.items()}
+
+    def gallery(self) -> dict[str, list[GalleryImage]]:
+        """The pictures at hand of each group."""
+        p, abnormal = self.p_values, self.abnormal
+        groups = {}
+        for title, indices in self.gallery_groups().items():
+            images = [self._gallery_image(i, float(p[i]), bool(abnormal[i])) for i in indices if i in self.shown]
+            if images:
+                groups[title] = images
+        return groups
+
+    def _gallery_image(self, index: int, p_value: float, abnormal: bool) -> GalleryImage:
+        case, shown = self.cases[index], self.shown[index]
+        return GalleryImage(
+            case.name,
+            case.subject,
+            case.label,
+            float(self.score[index]),
+            p_value,
+            abnormal,
+            shown.image,
+            shown.reconstruction,
+            shown.overlay,
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``scores.csv``, ``findings.json``, maps, overlays, the gallery and ``report.html``."""
+        from sanoscope.findings_folder import save_findings
+
+        return save_findings(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Findings:
+        """What ``save`` wrote, without the maps."""
+        from sanoscope.findings_folder import load_findings
+
+        return load_findings(Path(folder))

@@ -1,0 +1,1 @@
+"""Neural networks, nothing else: modules that know neither files nor losses."""

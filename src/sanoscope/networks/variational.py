@@ -1,0 +1,81 @@
+"""What every variational autoencoder shares: a diagonal Gaussian posterior and its reparameterised sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+# exp stays finite in float32, and the clamp is far outside of what a trained encoder gives.
+LOGVAR_RANGE = (-30.0, 20.0)
+
+
+class VAEOutput(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        reconstruction: ``(B, C, H, W)``.
+        mean: Posterior mean, ``(B, L)``.
+        logvar: Logarithm of the posterior variance, ``(B, L)``, not clamped.
+    """
+
+    reconstruction: Tensor
+    mean: Tensor
+    logvar: Tensor
+
+
+class VariationalAutoencoder(nn.Module, ABC):
+    """An encoder to a Gaussian posterior and a decoder back (Kingma and Welling, 2014).
+
+    Attributes:
+        latent: Number of latent dimensions ``L``.
+    """
+
+    latent: int
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logvar ``(B, L)`` of the posterior of images ``(B, C, H, W)``."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images ``(B, C, H, W)`` of latents ``(B, L)``."""
+
+    def initialise(self) -> None:
+        """Done once before training, not when a saved network is loaded: fetch published weights, if any."""
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> VAEOutput:
+        """Encode, sample and decode.
+
+        Args:
+            images: ``(B, C, H, W)``.
+            noise: Standard normal ``(B, L)`` for a sampled latent; None takes the posterior mean.
+        """
+        mean, logvar = self.encode(images)
+        # Head and sample stay in float32 when the rest runs in bfloat16.
+        mean, logvar = mean.float(), logvar.float()
+        latents = mean if noise is None else mean + noise * (0.5 * logvar.clamp(*LOGVAR_RANGE)).exp()
+        return VAEOutput(self.decode(latents), mean, logvar)
+
+
+def divisible(image_size: int, factor: int, network: str) -> int:
+    """``image_size // factor``, or an error that says which sizes would do.
+
+    Raises:
+        OptionError: If the size is no multiple of the factor.
+    """
+    from sanoscope.errors import OptionError
+
+    if image_size < factor or image_size % factor:
+        raise OptionError(
+            f"{network} halves the image {factor.bit_length() - 1} times, so preparation.image_size must be "
+            f"a multiple of {factor}, not {image_size}"
+        )
+    return image_size // factor
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable and frozen parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+

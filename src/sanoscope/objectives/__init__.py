@@ -1,0 +1,1 @@
+"""Losses and constraints: pure functions of tensors."""

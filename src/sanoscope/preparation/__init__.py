@@ -1,0 +1,1 @@
+"""Pixels made comparable: foreground, crop, resize and intensity, learned from training normals only."""

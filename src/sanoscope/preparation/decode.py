@@ -1,0 +1,219 @@
+"""From cases to pictures of one form: files read once, in parallel, and decoded only where the cache lacks them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.readers import read_image, suffix_of
+from sanoscope.console import track
+from sanoscope.errors import DataError, ImageError
+from sanoscope.preparation.cache import DecodedCache, Trace, content_key
+from sanoscope.preparation.geometry import Geometry
+from sanoscope.preparation.pictures import Form, Pictures, Unreadable
+
+# A chunk is what a worker takes at a time: large enough to hide the cost of handing it over.
+CHUNK = 64
+# A block is what the cache writes at a time, and so the most that a killed process can lose.
+BLOCK_BYTES = 128 * 2**20
+# Separate processes decode small files about 1.4 times as fast as threads, but take a second to start.
+PROCESSES_FROM = 4000
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One decoded picture on its way into the cache."""
+
+    key: str
+    pixels: np.ndarray
+    foreground: np.ndarray | None
+    trace: Trace
+
+
+def decode(cases: Cases, geometry: Geometry, workers: int | None = None) -> Pictures:
+    """Read, decode and bring to one geometry every case that can be read.
+
+    Args:
+        cases: What to read.
+        geometry: The steps that each image goes through.
+        workers: How many read at once; the number of cores where None.
+
+    Returns:
+        The pictures of the cases that could be read, with the others and their reasons.
+    """
+    workers = workers or os.cpu_count() or 1
+    cache = DecodedCache(geometry.to_json())
+    keys, failures = _hash_all(cases, workers)
+    known = {key for block in cache.blocks() for key in block.rows}
+    missing = {key: case for case, key in zip(cases, keys, strict=True) if key is not None and key not in known}
+    if missing:
+        failures |= _fill(cache, list(missing.values()), geometry, workers)
+    return _collect(cases, keys, failures, cache)
+
+
+def _content(case: Case) -> bytes | np.ndarray:
+    if case.pixels is not None:
+        return case.pixels
+    if case.path is None:
+        raise ImageError("has neither a file nor pixels")
+    try:
+        return case.path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{case.path}: cannot be read ({error.strerror or error})") from error
+
+
+def _key(case: Case, content: bytes | np.ndarray) -> str:
+    """The content's key; the suffix is part of it, as it chooses the reader."""
+    return content_key(content, suffix_of(case.path) if case.path else "")
+
+
+def _hash_all(cases: Cases, workers: int) -> tuple[list[str | None], dict[str, str]]:
+    """A content key for each case, None where it cannot be read, and the reasons by case name."""
+    failures: dict[str, str] = {}
+
+    def hash_one(case: Case) -> str | None:
+        try:
+            return _key(case, _content(case))
+        except ImageError as error:
+            failures[case.name] = str(error)
+            return None
+
+    def hash_chunk(chunk: Sequence[Case]) -> list[str | None]:
+        return [hash_one(case) for case in chunk]
+
+    with ThreadPoolExecutor(workers) as pool:
+        hashed = track(pool.map(hash_chunk, _chunks(cases)), "reading", -(-len(cases) // CHUNK))
+        return [key for chunk in hashed for key in chunk], failures
+
+
+def _chunks(cases: Sequence[Case]) -> list[Sequence[Case]]:
+    return [cases[i : i + CHUNK] for i in range(0, len(cases), CHUNK)]
+
+
+def _fill(cache: DecodedCache, cases: list[Case], geometry: Geometry, workers: int) -> dict[str, str]:
+    """Decode what the cache lacks and add it block by block; the reasons for what cannot be, by case name."""
+    failures: dict[str, str] = {}
+    waiting: dict[Form, list[_Decoded]] = {}
+    for results in track(_decoded_chunks(cases, geometry, workers), "decoding", -(-len(cases) // CHUNK)):
+        for name, result in results:
+            if isinstance(result, str):
+                failures[name] = result
+                continue
+            block = waiting.setdefault(Form.of(result.pixels), [])
+            block.append(result)
+            if len(block) * block[0].pixels.nbytes >= BLOCK_BYTES:
+                _write(cache, block)
+                block.clear()
+    for block in waiting.values():
+        if block:
+            _write(cache, block)
+    return failures
+
+
+def _decoded_chunks(
+    cases: list[Case], geometry: Geometry, workers: int
+) -> Iterator[list[tuple[str, _Decoded | str]]]:
+    from joblib import Parallel, delayed
+
+    in_memory = any(case.pixels is not None for case in cases)
+    processes = len(cases) >= PROCESSES_FROM and not in_memory and workers > 1
+    run = Parallel(workers, backend="loky" if processes else "threading", return_as="generator")
+    yield from run(delayed(_decode_chunk)(chunk, geometry) for chunk in _chunks(cases))
+
+
+def _decode_chunk(cases: Sequence[Case], geometry: Geometry) -> list[tuple[str, _Decoded | str]]:
+    return [(case.name, _decode_one(case, geometry)) for case in cases]
+
+
+def _decode_one(case: Case, geometry: Geometry) -> _Decoded | str:
+    """The decoded picture, or why there is none."""
+    try:
+        content = _content(case)
+        pixels = _array_image(case) if isinstance(content, np.ndarray) else read_image(case.path, content)  # type: ignore[arg-type]
+        picture = geometry.apply(pixels)
+    except ImageError as error:
+        reason = str(error)
+        return reason if reason.startswith(str(case)) else f"{case}: {reason}"
+    pixels = picture.pixels if picture.pixels.dtype == np.uint8 else picture.pixels.astype(np.float32, copy=False)
+    return _Decoded(_key(case, content), pixels, picture.foreground, picture.trace)
+
+
+def _array_image(case: Case) -> np.ndarray:
+    given = np.asarray(case.pixels)
+    pixels = given[..., None] if given.ndim == 2 else given
+    if pixels.ndim != 3 or 0 in pixels.shape:
+        raise ImageError(f"has shape {given.shape}; an image is (H, W) or (H, W, C)")
+    if pixels.dtype.kind not in "buif":
+        raise ImageError(f"holds values of type {pixels.dtype}; an image holds numbers")
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what overflows is refused with what was infinite
+            pixels = pixels.astype(np.float32, copy=False)
+        if not np.isfinite(pixels).all():
+            raise ImageError("holds NaN or infinite values")
+    return pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+
+
+def _write(cache: DecodedCache, block: list[_Decoded]) -> None:
+    foregrounds = [decoded.foreground for decoded in block]
+    cache.write(
+        np.stack([decoded.pixels for decoded in block]),
+        None if foregrounds[0] is None else np.stack(foregrounds),  # type: ignore[arg-type]
+        [decoded.trace for decoded in block],
+        [decoded.key for decoded in block],
+    )
+
+
+def _collect(cases: Cases, keys: list[str | None], failures: dict[str, str], cache: DecodedCache) -> Pictures:
+    blocks = cache.blocks()
+    places = {key: (number, row) for number, block in enumerate(blocks) for key, row in block.rows.items()}
+    # Only the case that was decoded carries the reason; others with the same content share it.
+    reasons = {key: failures[case.name] for case, key in zip(cases, keys, strict=True) if key and case.name in failures}
+    kept, where, read, unreadable = [], [], [], []
+    for index, (case, key) in enumerate(zip(cases, keys, strict=True)):
+        if key is not None and key in places:
+            kept.append(index)
+            where.append(places[key])
+            read.append(key)
+        else:
+            reason = failures.get(case.name) or reasons.get(key or "") or f"{case}: changed while it was being read"
+            unreadable.append(Unreadable(case, reason))
+    return Pictures(cases[kept], blocks, where, read, unreadable)
+
+
+def require_one_form(pictures: Pictures, wanted: Form | None = None) -> Pictures:
+    """The pictures of one form; others are refused in training, or listed as unreadable when ``wanted`` is given.
+
+    Raises:
+        DataError: If none could be read, or if the training images are of several forms.
+    """
+    if not len(pictures) and wanted is None:
+        reasons = [unreadable.reason for unreadable in pictures.unreadable]
+        raise DataError("no image could be read" + (f"; the first: {reasons[0]}" if reasons else ""))
+    forms = Counter(pictures.forms)
+    if wanted is None and len(forms) > 1:
+        found = "; ".join(f"{n} {form}" for form, n in forms.most_common())
+        odd = next(
+            case for case, form in zip(pictures.cases, pictures.forms, strict=True) if form != forms.most_common(1)[0][0]
+        )
+        raise DataError(
+            f"training images are of several kinds: {found} (such as {odd}); "
+            "set preparation.channels=rgb or grey, or convert the files to one bit depth"
+        )
+    return pictures if wanted is None else pictures.of_form(wanted)
+
+
+def describe_sizes(pictures: Pictures, size: int) -> str:
+    """A sentence on images of several sizes, all brought to one; empty where they are of one size."""
+    sizes = Counter(pictures.source_sizes)
+    if len(sizes) < 2:
+        return ""
+    (common, _), *others = sizes.most_common()
+    rest = ", ".join(f"{h}×{w}" for (h, w), _ in others[:3]) + (", …" if len(others) > 3 else "")
+    number = sum(n for _, n in others)
+    return f"{number} of {len(pictures)} images are not {common[0]}×{common[1]} ({rest}); all become {size}×{size}"

@@ -1,0 +1,148 @@
+"""Steps on whole batches: intensities made comparable, with what has to be learned learned from training normals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sanoscope.errors import DataError, OptionError
+
+MODES = ("unit", "symmetric", "z-score", "percentiles")
+STATISTICS = ("training", "image")
+# Enough for a percentile to three digits, and small enough to sort in memory.
+SAMPLED_PIXELS = 5_000_000
+
+
+class Intensity:
+    """Map stored pixel values to the range that networks are trained on.
+
+    Modes: ``unit`` to [0, 1] and ``symmetric`` to [−1, 1] by the full scale of the data (0–255 for 8-bit;
+    for deeper integers the bit depth that the training normals use, so 12 bits in a 16-bit file fill the
+    range; for floats [0, 1] or, beyond it, the training range); ``z-score`` to zero mean and unit variance
+    of the foreground; ``percentiles`` to [0, 1] between two percentiles of the foreground. Values are never
+    clipped unless ``clip`` is set, since a value beyond the training range is itself a finding.
+
+    Args:
+        mode: One of ``MODES``.
+        statistics: For z-score and percentiles: of each image, or of all training normals together.
+        percentiles: The lower and upper percentile.
+        clip: Limit values to ±clip after z-scoring, or to the target range otherwise; 0 is off.
+    """
+
+    def __init__(
+        self,
+        mode: str = "symmetric",
+        statistics: str = "training",
+        percentiles: tuple[float, ...] = (1.0, 99.0),
+        clip: float = 0.0,
+    ) -> None:
+        if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
+            raise OptionError(f"preparation.percentiles takes a lower and an upper one, not {list(percentiles)}")
+        self.mode = mode
+        self.statistics = statistics
+        self.percentiles = percentiles
+        self.clip = clip
+        self.offset_: float = 0.0
+        self.scale_: float = 1.0
+
+    def fit(self, batches: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Intensity:
+        """Learn the scale from training normals.
+
+        Args:
+            batches: Pixels ``(B, H, W, C)`` as stored and foreground ``(B, H, W)`` or None.
+        """
+        low, high, total, total_squared, count = np.inf, -np.inf, 0.0, 0.0, 0
+        samples: list[np.ndarray] = []
+        generator = np.random.default_rng(0)
+        dtype = None
+        for pixels, foreground in batches:
+            dtype = pixels.dtype
+            values = pixels[foreground] if foreground is not None and foreground.any() else pixels
+            values = values.astype(np.float64).ravel()
+            low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+            total, total_squared, count = total + values.sum(), total_squared + (values**2).sum(), count + values.size
+            if self.mode == "percentiles":
+                samples.append(generator.choice(values, min(values.size, 50_000), replace=False))
+        if dtype is None:
+            raise DataError("no training image could be read, so no intensity scale can be learned")
+        if self.mode == "z-score":
+            mean = total / count
+            self.offset_, self.scale_ = mean, max(np.sqrt(max(total_squared / count - mean**2, 0.0)), 1e-6)
+        elif self.mode == "percentiles":
+            bottom, top = np.percentile(np.concatenate(samples)[:SAMPLED_PIXELS], self.percentiles)
+            self.offset_, self.scale_ = float(bottom), max(float(top - bottom), 1e-6)
+        else:
+            bottom, top = full_scale(dtype, low, high)
+            self.offset_, self.scale_ = bottom, top - bottom
+        return self
+
+    @property
+    def per_image(self) -> bool:
+        """Whether every image is scaled by its own statistics."""
+        return self.statistics == "image" and self.mode in ("z-score", "percentiles")
+
+    def apply(self, pixels: Tensor, foreground: Tensor | None = None) -> Tensor:
+        """Stored pixels ``(B, H, W, C)`` as network input ``(B, C, H, W)`` float32, channels last in memory."""
+        images = pixels.permute(0, 3, 1, 2).float()  # (B, C, H, W)
+        if self.per_image:
+            offset, scale = self._image_statistics(images, foreground)
+            images = (images - offset) / scale
+            if foreground is not None and self.mode == "z-score":
+                images = images * foreground[:, None]  # the background stays 0, the mean of the foreground
+        else:
+            images = (images - self.offset_) / self.scale_
+        if self.mode == "symmetric":
+            images = images * 2 - 1
+        if self.clip:
+            images = images.clamp(*self._limits())
+        return images
+
+    def _limits(self) -> tuple[float, float]:
+        return {"z-score": (-self.clip, self.clip), "symmetric": (-1.0, 1.0)}.get(self.mode, (0.0, 1.0))
+
+    def _image_statistics(self, images: Tensor, foreground: Tensor | None) -> tuple[Tensor, Tensor]:
+        offsets, scales = [], []
+        for i, image in enumerate(images):
+            inside = image if foreground is None or not foreground[i].any() else image[:, foreground[i]]
+            if self.mode == "z-score":
+                offset, scale = inside.mean(), inside.std(unbiased=False)
+            else:
+                levels = torch.tensor(np.percentile(inside.cpu().numpy(), self.percentiles), dtype=image.dtype)
+                offset, scale = levels[0], levels[1] - levels[0]
+            offsets.append(offset)
+            scales.append(scale.clamp(min=1e-6))
+        shape = (-1, 1, 1, 1)
+        return torch.stack(offsets).view(shape).to(images), torch.stack(scales).view(shape).to(images)
+
+    def display_range(self, images: Tensor) -> tuple[float, float]:
+        """The values of prepared ``images`` that should be shown as black and white."""
+        if self.mode == "symmetric":
+            return -1.0, 1.0
+        if self.mode == "z-score":
+            return float(images.min()), float(images.max())
+        return 0.0, 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """What was learned."""
+        return {"offset": self.offset_, "scale": self.scale_}
+
+    def load_json(self, state: dict[str, Any]) -> Intensity:
+        """Put back what was learned."""
+        self.offset_, self.scale_ = state["offset"], state["scale"]
+        return self
+
+
+def full_scale(dtype: np.dtype, low: float, high: float) -> tuple[float, float]:
+    """The range of values that the data could have taken, from their type and the range they did take."""
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    whole = float(high).is_integer() and float(low).is_integer()
+    if low >= 0 and high > 1 and whole:  # integers stored as float32: the fewest bits that hold them
+        return 0.0, float(2 ** int(np.ceil(np.log2(high + 1))) - 1)
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return low, max(high, low + 1e-6)

@@ -1,0 +1,20 @@
+"""Every named method, by name; one module a paper. Adding a method is adding it to its paper's ``RECIPES``."""
+
+from __future__ import annotations
+
+from sanoscope.errors import OptionError, nearest
+from sanoscope.recipe import Recipe
+from sanoscope.recipes import histopathology_vae
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*histopathology_vae.RECIPES,)}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name, with its defaults.
+
+    Raises:
+        OptionError: If there is none; the nearest name is in the message.
+    """
+    if name not in RECIPES:
+        raise OptionError(f"no recipe '{name}'; {nearest(name, list(RECIPES))}")
+    return RECIPES[name]

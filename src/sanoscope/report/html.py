@@ -1,0 +1,179 @@
+"""The report as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sanoscope.errors import OptionError
+from sanoscope.evaluation import METRIC_LABELS, table_notes
+from sanoscope.evaluation.tables import TABLE_METRICS
+from sanoscope.report import figures, summary
+from sanoscope.report.content import ReportContent
+from sanoscope.report.images import png
+from sanoscope.report.svg import inline_svg
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+# Up to this width an image is enlarged with its pixels kept visible; wider ones are smoothed.
+_SMALL_IMAGE = 160
+
+_TERMS = {"loss": "Loss", "reconstruction": "Reconstruction error", "kl": "KL divergence"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the page: its SVG, a heading and a caption."""
+
+    svg: Markup
+    title: str
+    caption: str
+
+
+def write_report(content: ReportContent, path: Path) -> Path:
+    """Writes the report as one HTML file with its style, figures and images inside.
+
+    The same content gives the same bytes. The file appears whole or not at all.
+
+    Args:
+        content: What to show; parts without content are left out.
+        path: Replaced if it exists; missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        OptionError: The file cannot be written.
+    """
+    page = render(content)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # File names may hold bytes that are no text; they are shown as "?".
+        unfinished.write_text(page, encoding="utf-8", errors="replace")
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise OptionError(
+            f"{path}: the report cannot be written ({error.strerror}); give a file in a writable folder"
+        ) from error
+    return path
+
+
+def render(content: ReportContent) -> str:
+    """The page as text."""
+    drawings = list(_score_drawings(content))
+    training = list(_training_drawings(content))
+    present = {
+        "results": ("Results", content.rows),
+        "subjects": ("Results per subject", content.subject_rows),
+        "scores": ("Scores and decisions", drawings),
+        "training": ("Training", training),
+        "gallery": ("Gallery", any(content.gallery.values())),
+        "decision": ("Decision", content.decision),
+        "recipe": ("Recipe", content.recipe),
+        "provenance": ("Provenance", content.provenance),
+        "unreadable": ("Unreadable files", content.unreadable),
+    }
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            content=content,
+            sections={name: title for name, (title, there) in present.items() if there},
+            verdict=summary.verdict(content),
+            tiles=summary.tiles(content),
+            notes=summary.notes(content),
+            method=summary.method_row(content.rows),
+            metrics={metric: METRIC_LABELS[metric] for metric in TABLE_METRICS},
+            confusion=summary.confusion(content),
+            decision=summary.decision_facts(content),
+            options=summary.options_by_part(content),
+            drawings=drawings,
+            training=training,
+            small_image=_SMALL_IMAGE,
+        )
+    )
+
+
+def _score_drawings(content: ReportContent) -> Iterator[Drawing]:
+    """The histogram, and the curves where both classes are there."""
+    threshold = content.decision["threshold"]
+    if not content.scores.size:
+        return
+    labels = np.asarray(content.labels)
+    classes = [f"{(labels == label).sum():,} {name}" for label, (name, _) in figures.CLASSES.items()]
+    histogram = figures.score_histogram(content.scores, labels, content.calibration_scores, threshold)
+    text = f"Histogram of the scores of {', '.join(classes)} images; the threshold is {threshold:.4g}."
+    yield Drawing(
+        inline_svg(histogram, "histogram", text),
+        "Distribution of the scores",
+        f"Score: {content.score_name}. An image right of the threshold is called abnormal.",
+    )
+    if not {0, 1} <= set(labels.tolist()):
+        return
+    for name, title, draw, metric, dashed in (
+        ("roc", "ROC curve", figures.roc_figure, "auroc", "chance"),
+        (
+            "precision-recall",
+            "Precision-recall curve",
+            figures.precision_recall_figure,
+            "average_precision",
+            "prevalence",
+        ),
+    ):
+        numbers = summary.comparison(content.rows, metric)
+        drawing = inline_svg(draw(content.scores, labels, threshold), name, f"{title}. {numbers}")
+        yield Drawing(drawing, title, f"{numbers} Dotted: {dashed}.")
+
+
+def _training_drawings(content: ReportContent) -> Iterator[Drawing]:
+    """One figure for each logged term."""
+    epochs = np.array([row["epoch"] for row in content.history])
+    for term, sides in figures.training_terms(content.history).items():
+        last = ", ".join(f"{side} {values[-1]:.4g}" for side, values in sides.items())
+        caption = f"Epoch {epochs[-1]:.0f}: {last}."
+        title = _TERMS.get(term, term.replace("_", " ").capitalize())
+        text = f"{title} over {len(epochs)} epochs. {caption}"
+        yield Drawing(
+            inline_svg(figures.training_figure(epochs, sides), f"training-{term}", text), title, caption
+        )
+
+
+def _environment() -> Environment:
+    """Where the template finds its file, its style and its filters. Everything inserted is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sanoscope.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "png_uri": lambda image: f"data:image/png;base64,{base64.b64encode(png(image)).decode()}",
+        "plain": _plain,
+        "interval": summary.interval,
+        "count": summary.count,
+        "table_notes": table_notes,
+    }
+    environment.tests["mapping_list"] = lambda value: (
+        isinstance(value, list | tuple) and any(isinstance(element, Mapping) for element in value)
+    )
+    return environment
+
+
+def _plain(value: Any) -> str:
+    """A setting as one would write it in YAML."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

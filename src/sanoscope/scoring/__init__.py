@@ -1,0 +1,1 @@
+"""From a trained model to image scores and pixel maps: knows neither file formats nor thresholds."""

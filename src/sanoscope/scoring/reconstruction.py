@@ -1,0 +1,89 @@
+"""Scores and maps of a variational autoencoder, from what it reconstructs and how far its posterior is."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sanoscope.errors import OptionError
+from sanoscope.networks.variational import VAEOutput, VariationalAutoencoder
+from sanoscope.objectives.elbo import gaussian_kl, squared_error
+from sanoscope.scoring.wasserstein import wasserstein
+
+SCORES = ("wasserstein", "mse", "elbo", "kl")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring gives for a batch.
+
+    Attributes:
+        scores: ``(B,)`` each, by name; higher is more abnormal.
+        maps: ``(B, H, W)``, higher is more abnormal.
+        reconstructions: ``(B, C, H, W)``, the model's healthy version of the image.
+    """
+
+    scores: dict[str, Tensor]
+    maps: Tensor
+    reconstructions: Tensor
+
+
+class ReconstructionScoring:
+    """Score images by their reconstruction.
+
+    Scores: ``wasserstein`` between the two intensity distributions; ``mse`` mean squared error; ``elbo`` the
+    negative bound, ``SSE + β KL``; ``kl`` of the posterior. The map is the squared residual, mean over channels.
+
+    Args:
+        score: The score that decides.
+        also: Other scores to compute beside it; ``all`` of them, or ``none``.
+        latent: ``mean`` of the posterior, or one ``sample`` of it; the sample's noise follows from the image and
+            the seed, so that it does not depend on what else is in the batch.
+        samples_seed: Seed of that noise.
+        beta: Weight of the KL term in ``elbo``; the training's.
+    """
+
+    def __init__(self, score: str, also: str, latent: str, samples_seed: int, beta: float) -> None:
+        if score not in SCORES:
+            raise OptionError(f"unknown score '{score}'; one of {', '.join(SCORES)}")
+        self.names = (score, *(name for name in SCORES if name != score)) if also == "all" else (score,)
+        self.latent = latent
+        self.samples_seed = samples_seed
+        self.beta = beta
+
+    @torch.inference_mode()
+    def __call__(self, network: VariationalAutoencoder, images: Tensor) -> Scored:
+        """Score images ``(B, C, H, W)`` with a network in evaluation mode."""
+        noise = self._noise(images, network.latent) if self.latent == "sample" else None
+        output = network(images, noise)
+        maps = (images - output.reconstruction.float()).square().mean(1)  # (B, H, W)
+        scores = {name: self._score(name, images, output, maps) for name in self.names}
+        return Scored(scores, maps, output.reconstruction)
+
+    def latents(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
+        """Posterior means ``(B, L)``."""
+        with torch.inference_mode():
+            return network.encode(images)[0].float()
+
+    def _score(self, name: str, images: Tensor, output: VAEOutput, maps: Tensor) -> Tensor:
+        if name == "wasserstein":
+            return wasserstein(images, output.reconstruction)
+        if name == "mse":
+            return maps.flatten(1).mean(1)
+        if name == "kl":
+            return gaussian_kl(output.mean, output.logvar)
+        return squared_error(images, output.reconstruction) + self.beta * gaussian_kl(output.mean, output.logvar)
+
+    def _noise(self, images: Tensor, latent: int) -> Tensor:
+        """Standard normal ``(B, L)``, each row from a generator seeded by its image."""
+        rows = []
+        for image in images.cpu():
+            content = zlib.crc32(image.contiguous().numpy().tobytes())
+            # Not torch's generator, which heeds only 32 bits of its seed on a CPU.
+            generator = np.random.default_rng([self.samples_seed, content])
+            rows.append(generator.standard_normal(latent, np.float32))
+        return torch.from_numpy(np.stack(rows)).to(images.device)

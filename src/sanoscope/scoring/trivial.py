@@ -1,0 +1,66 @@
+"""Scores that need no network: what any method must beat before it is worth its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+NAMES = ("mean intensity", "per-pixel z-map", "PCA residual")
+# As many as the usual comparisons take; more would reconstruct anomalies too.
+COMPONENTS = 30
+# PCA needs no more images than this to find 30 directions, and they fit in memory.
+PCA_IMAGES = 2000
+# A pixel that hardly varies among normals must not turn noise into an anomaly: a tenth of the typical deviation.
+LEAST_DEVIATION = 0.1
+
+
+class TrivialScores:
+    """Distance of the mean intensity from the training mean; mean |z| over pixels; residual after 30 components.
+
+    All work on prepared pixels ``(N, C·H·W)`` and learn from training normals only.
+    """
+
+    def fit(self, count: int, images: Callable[[np.ndarray], np.ndarray], seed: int) -> TrivialScores:
+        """Learn from normals.
+
+        Args:
+            count: How many there are.
+            images: Gives ``(B, C, H, W)`` for indices.
+            seed: Of the choice of images for PCA, if there are many.
+        """
+        from sklearn.utils.extmath import randomized_svd
+
+        chosen = np.arange(count)
+        if count > PCA_IMAGES:
+            chosen = np.sort(np.random.default_rng(seed).choice(count, PCA_IMAGES, replace=False))
+        flat = images(chosen).reshape(len(chosen), -1)
+        self.mean_ = flat.mean(0)
+        deviation = flat.std(0)
+        self.deviation_ = np.maximum(deviation, max(LEAST_DEVIATION * float(np.median(deviation)), 1e-6))
+        components = min(COMPONENTS, *flat.shape, max(len(chosen) - 1, 1))
+        # What PCA does too, which however divides by the variance, and so by 0 where all images are equal.
+        _, _, directions = randomized_svd(flat - self.mean_, components, random_state=seed)
+        self.components_ = directions.astype(np.float32)
+        return self
+
+    def score(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores ``(B,)`` by name of images ``(B, C, H, W)``."""
+        centred = images.reshape(len(images), -1) - self.mean_
+        residual = centred - (centred @ self.components_.T) @ self.components_
+        values: Iterable[np.ndarray] = (
+            np.abs(centred.mean(1)),
+            np.abs(centred / self.deviation_).mean(1),
+            np.square(residual).mean(1),
+        )
+        return dict(zip(NAMES, values, strict=True))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was learned, for saving."""
+        return {"mean": self.mean_, "deviation": self.deviation_, "components": self.components_}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> TrivialScores:
+        """Put back what was learned."""
+        self.mean_, self.deviation_ = arrays["mean"], arrays["deviation"]
+        self.components_ = arrays["components"]
+        return self

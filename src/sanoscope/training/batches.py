@@ -1,0 +1,84 @@
+"""Batches of prepared pictures in an order that depends on nothing but the seed and the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sanoscope.preparation.pictures import Pictures
+
+Stored = tuple[Tensor, Tensor | None]
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed for one use, from the run's seed and what the use is; equal parts give equal seeds."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+class SeededBatches(Sampler[list[int]]):
+    """Index lists of one epoch; Lightning tells the epoch, so a resumed training sees the same order.
+
+    Args:
+        count: Number of pictures.
+        batch_size: Pictures in a batch. A last batch of a single picture joins the one before, because
+            batch norm has no variance of one.
+        seed: Of the run.
+        shuffle: False keeps the order, for validation.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool) -> None:
+        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> SeededBatches:
+        """Where Lightning looks for ``set_epoch``."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        whole, left = divmod(self.count, self.batch_size)
+        return max(whole + (left > 1), 1)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(self.count)
+        if self.shuffle:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
+        for number in range(len(self)):
+            end = self.count if number == len(self) - 1 else (number + 1) * self.batch_size
+            yield order[number * self.batch_size : end].tolist()
+
+
+class StoredPictures(Dataset[Stored]):
+    """Pictures as a dataset that is asked for whole batches."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitems__(self, indices: list[int]) -> Stored:
+        pixels, foreground = self.pictures.batch(np.asarray(indices))
+        return torch.from_numpy(pixels), None if foreground is None else torch.from_numpy(foreground)
+
+    def __getitem__(self, index: int) -> Stored:
+        return self.__getitems__([index])
+
+
+def _whole(batch: Any) -> Any:
+    return batch
+
+
+def batches(pictures: Pictures, batch_size: int, seed: int, shuffle: bool) -> DataLoader[Stored]:
+    """A loader of stored pixels ``(B, H, W, C)`` and foregrounds; no workers, as nothing is left to decode."""
+    order = SeededBatches(len(pictures), batch_size, seed, shuffle)
+    return DataLoader(StoredPictures(pictures), batch_sampler=order, collate_fn=_whole)

@@ -1,0 +1,117 @@
+"""What happens beside the steps: history, checkpoints to resume from, and lines where there is no terminal."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from sanoscope.console import say
+
+
+class History(Checkpoint):
+    """Every epoch's metrics, kept through interruptions and written as CSV.
+
+    A ``Checkpoint`` in name only: Lightning calls those after the module has logged its epoch, and others before.
+
+    Attributes:
+        rows: One mapping per epoch: ``epoch`` (from 1), ``seconds`` and the logged terms.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self.rows: list[dict[str, float]] = []
+        self._begun = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._begun = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch's row and write the table anew."""
+        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        seconds = round(time.monotonic() - self._begun, 3)
+        self.rows.append({"epoch": trainer.current_epoch + 1, "seconds": seconds, **metrics})
+        if self.file:
+            self._write(self.file)
+
+    def _write(self, file: Path) -> None:
+        unfinished = file.with_suffix(".tmp")
+        with unfinished.open("w", newline="") as stream:
+            names = list(dict.fromkeys(name for row in self.rows for name in row))
+            writer = csv.DictWriter(stream, names)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        unfinished.replace(file)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows from before the interruption."""
+        self.rows = list(state_dict["rows"])
+
+
+class EpochLines(Checkpoint):
+    """One plain line for an epoch, at most every few seconds, for logs that are no terminal."""
+
+    # Often enough to see that it goes on, seldom enough to keep a log readable.
+    SECONDS = 10.0
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self._last = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where the training is."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if not self.history.rows or (time.monotonic() - self._last < self.SECONDS and not last):
+            return
+        self._last = time.monotonic()
+        row = self.history.rows[-1]
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if "/" in name)
+        say(f"epoch {row['epoch']:.0f} of {trainer.max_epochs}: {terms} ({row['seconds']:.1f} s)")
+
+
+class ResumePoint(Checkpoint):
+    """The whole state after an epoch, written now and then; an interrupted training goes on from it.
+
+    Args:
+        file: Replaced atomically each time.
+        seconds: Least time between two writings, as the optimiser's state can be large.
+    """
+
+    def __init__(self, file: Path, seconds: float) -> None:
+        self.file = file
+        self.seconds = seconds
+        self._last = float("-inf")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the state, if it is time or the last epoch."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if last or time.monotonic() - self._last >= self.seconds:
+            trainer.save_checkpoint(self.file)
+            self._last = time.monotonic()
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are either whole or absent, and are read without running any code of theirs."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write beside the file, then replace it."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".tmp")
+        with unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)

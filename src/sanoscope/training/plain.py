@@ -1,0 +1,219 @@
+"""Plain training: one network, one objective, a fixed number of epochs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from sanoscope.errors import ModelError, TrainingError
+from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.objectives.elbo import NegativeELBO
+from sanoscope.preparation.intensity import Intensity
+from sanoscope.preparation.pictures import Pictures
+from sanoscope.training.batches import batches
+from sanoscope.training.callbacks import AtomicCheckpointIO, EpochLines, History, ResumePoint
+from sanoscope.training.devices import mixed_precision
+from sanoscope.training.module import VariationalTraining
+
+RESUME_FILE = "resume.ckpt"
+BEST_FILE = "best"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a training needs beside the recipe.
+
+    Attributes:
+        folder: For logs and checkpoints; None keeps nothing.
+        seed: Of the run.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        resume: Go on from the checkpoint in ``folder``, if there is one.
+        quiet: No progress bar and no lines.
+        checkpoint_seconds: Least time between two checkpoints.
+    """
+
+    folder: Path | None
+    seed: int
+    device: str
+    resume: bool = False
+    quiet: bool = False
+    checkpoint_seconds: float = 30.0
+
+
+class PlainTraining:
+    """Train a variational autoencoder for some epochs on normals.
+
+    Args:
+        epochs: Passes over the training normals.
+        batch_size: Images in a step.
+        optimizer: ``adamw`` or ``adam``.
+        learning_rate: Constant.
+        weight_decay: Of the optimiser.
+        fresh_optimizer_at: See ``VariationalTraining``.
+        early_stopping: Stop after so many epochs without a better validation loss and keep the best weights;
+            0 trains to the end and keeps the last.
+        precision: ``auto`` uses bfloat16 for the arithmetic where the processor has units for it.
+        compile: Compile the forward pass, which pays for long trainings.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        batch_size: int,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float,
+        fresh_optimizer_at: int,
+        early_stopping: int,
+        precision: str,
+        compile: bool,  # noqa: A002  # the option's natural name
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.precision = precision
+        self.module_settings = {
+            "optimizer": optimizer,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "fresh_optimizer_at": fresh_optimizer_at,
+            "epochs": epochs,
+            "compiled": compile,
+        }
+
+    def run(
+        self,
+        network: VariationalAutoencoder,
+        objective: NegativeELBO,
+        intensity: Intensity,
+        train: Pictures,
+        validation: Pictures | None,
+        surroundings: Surroundings,
+    ) -> list[dict[str, float]]:
+        """Train ``network`` in place.
+
+        Args:
+            network: As initialised.
+            objective: Gives the loss.
+            intensity: Fitted.
+            train: Pictures of training normals.
+            validation: Pictures of held-out normals, for the curves and early stopping.
+            surroundings: Folder, seed, device.
+
+        Returns:
+            One row of metrics for each epoch.
+
+        Raises:
+            TrainingError: If the loss runs away, or there is too little to train on.
+            KeyboardInterrupt: On Ctrl-C, with a checkpoint to resume from left behind.
+        """
+        if len(train) < 2:
+            raise TrainingError(f"{len(train)} training image is too few; at least 2 normal images are needed")
+        if self.early_stopping and not (validation and surroundings.folder):
+            raise TrainingError(
+                "training.early_stopping needs validation normals and an output folder; give both or set it to 0"
+            )
+        resume_file = surroundings.folder / RESUME_FILE if surroundings.folder else None
+        history = History(surroundings.folder / "history.csv" if surroundings.folder else None)
+        module = VariationalTraining(
+            network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            objective,
+            intensity,
+            seed=surroundings.seed,
+            **self.module_settings,  # type: ignore[arg-type]
+        )
+        with _calm(), torch.random.fork_rng(devices=[]):
+            trainer = self._trainer(surroundings, history)
+            resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
+            self._fit(trainer, module, train, validation, surroundings.seed, resumed)
+        if self.early_stopping and surroundings.folder:
+            best = torch.load(surroundings.folder / f"{BEST_FILE}.ckpt", weights_only=True)
+            module.load_state_dict(best["state_dict"])
+        network.eval()
+        return history.rows
+
+    def _fit(
+        self,
+        trainer: Trainer,
+        module: VariationalTraining,
+        train: Pictures,
+        validation: Pictures | None,
+        seed: int,
+        resumed: Path | None,
+    ) -> None:
+        loader = batches(train, self.batch_size, seed, shuffle=True)
+        held_out = batches(validation, self.batch_size, seed, shuffle=False) if validation else None
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, loader, held_out, ckpt_path=resumed, weights_only=True)
+        except SystemExit as error:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from error
+        except (RuntimeError, KeyError, EOFError) as error:
+            if resumed is None or trainer.global_step > 0:
+                raise
+            raise ModelError(
+                f"{resumed}: cannot be resumed from ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                "remove it to start anew"
+            ) from error
+        finally:
+            if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
+                signal.signal(signal.SIGINT, handler)
+
+    def _trainer(self, surroundings: Surroundings, history: History) -> Trainer:
+        callbacks: list[Callback] = [history]
+        if not surroundings.quiet:
+            callbacks.append(RichProgressBar(leave=True) if sys.stderr.isatty() else EpochLines(history))
+        if self.early_stopping:
+            callbacks.append(EarlyStopping("validation/loss", patience=self.early_stopping))
+            callbacks.append(
+                ModelCheckpoint(
+                    surroundings.folder,
+                    BEST_FILE,
+                    monitor="validation/loss",
+                    save_weights_only=True,
+                    enable_version_counter=False,
+                )
+            )
+        if surroundings.folder:  # the last, so that it keeps the state of the others too
+            callbacks.append(ResumePoint(surroundings.folder / RESUME_FILE, surroundings.checkpoint_seconds))
+        return Trainer(
+            accelerator=surroundings.device,
+            devices=1,
+            precision="bf16-mixed" if mixed_precision(self.precision, surroundings.device) else "32-true",
+            max_epochs=self.epochs,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            logger=TensorBoardLogger(surroundings.folder, name="", version="logs") if surroundings.folder else False,
+            enable_progress_bar=not surroundings.quiet and sys.stderr.isatty(),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+            default_root_dir=surroundings.folder,
+        )
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Leave out what Lightning says about things that are as we want them."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

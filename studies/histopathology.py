@@ -1,0 +1,138 @@
+"""The five VAEs of Sikdar et al. on real patches: every run that docs/results.md reports.
+
+    python studies/histopathology.py DATA [--work FOLDER] [--only NAME]
+
+DATA is a folder with the collections ``idc`` and ``pneumoniamnist``. Each run is written to docs/results/ when it is
+done, and a run that is there is not repeated; an interrupted training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sanoscope import Cases, Detector, Findings, load_cases
+from sanoscope.console import say
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    Attributes:
+        row: Name of the row in the table.
+        recipe: Its recipe.
+        options: What differs from the recipe's defaults, the budget among it.
+        collection: Folder of the data.
+        split: None for the collection's own sides, by subject where subjects are known; or ``image``.
+        seed: Of split and training.
+    """
+
+    row: str
+    recipe: str
+    options: dict[str, Any] = field(default_factory=dict)
+    collection: str = "idc"
+    split: str | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.collection}-{self.split or 'subject'}-{self.row}-seed{self.seed}"
+
+
+# ImageNet weights of ResNet-34 may not be at hand where this runs; the table says which were used.
+_RANDOM = {"network.pretrained": False, "training.epochs": 25, "training.fresh_optimizer_at": 0}
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fc-vae": ("fc-vae", {}),
+    "fc-vae-tanh": ("fc-vae", {"network.output": "tanh"}),
+    "conv-vae": ("conv-vae", {}),
+    "attention-conv-vae": ("attention-conv-vae", {}),
+    "resnet34-vae-frozen": ("resnet34-vae", {**_RANDOM, "network.frozen": True}),
+    "resnet34-vae": ("resnet34-vae", _RANDOM),
+}
+SEEDS = {"conv-vae": (0, 1, 2)}
+
+RUNS = [
+    Run(row, recipe, options, split=split, seed=seed)
+    for row, (recipe, options) in ROWS.items()
+    for split in (None, "image")
+    for seed in SEEDS.get(row, (0,))
+]
+RUNS += [Run("conv-vae", "conv-vae", {}, "pneumoniamnist", None, seed) for seed in (0, 1, 2)]
+
+
+def main() -> None:
+    """Do what is not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for models and findings")
+    parser.add_argument("--only", help="only runs whose name contains this")
+    arguments = parser.parse_args()
+    for run in RUNS:
+        file = RESULTS / f"{run.name}.json"
+        if (arguments.only or "") in run.name and not file.exists():
+            say(f"== {run.name}")
+            result = carry_out(run, arguments.data, arguments.work / run.name)
+            unfinished = file.with_suffix(".tmp")
+            unfinished.write_text(json.dumps(result, indent=1) + "\n")
+            unfinished.replace(file)
+
+
+def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
+    """Fit, score and evaluate one run."""
+    cases = load_cases(data / run.collection, split=run.split, seed=run.seed)
+    detector = Detector(run.recipe, run.options, seed=run.seed)
+    detector.fit(cases, folder=work / "training", resume=True)
+    detector.save(work / "model")
+    findings = detector.score(cases.test, maps=False)
+    findings.save(work / "findings")
+    return {
+        "row": run.row,
+        "recipe": run.recipe,
+        "changed": run.options,
+        "collection": run.collection,
+        "split": run.split or "subject",
+        "seed": run.seed,
+        "sides": {side: _counts(cases.in_split(side)) for side in ("train", "validation", "test")},
+        "evaluations": {name: _evaluation(part) for name, part in _parts(run, findings).items()},
+        "history": detector.history_,
+        "training": detector.provenance_["training"],
+        "versions": detector.provenance_["fitted"]["versions"],
+        "machine": detector.provenance_["fitted"]["machine"],
+    }
+
+
+def _counts(cases: Cases) -> dict[str, int]:
+    return {
+        "normal": sum(label == 0 for label in cases.labels),
+        "abnormal": sum(label == 1 for label in cases.labels),
+        "subjects": len(set(cases.subjects) - {None}),
+    }
+
+
+def _parts(run: Run, findings: Findings) -> dict[str, Findings]:
+    """What is evaluated: the whole test side, its balanced version as in the paper, and single patients."""
+    parts = {"test": findings, "balanced": findings.balanced(run.seed)}
+    if run.collection == "idc":
+        parts["8863"] = findings.of_subjects(["8863"])
+    return parts
+
+
+def _evaluation(findings: Findings) -> dict[str, Any]:
+    values = 3 * 64 * 64 if findings.recipe["options"]["preparation.channels"] == "native" else 64 * 64
+    return {
+        "rows": [row.to_json() for row in findings.evaluate()],
+        "reconstruction": float(findings.scores["mse"].mean()) * values,
+        "kl": float(findings.scores["kl"].mean()),
+        "decision": findings.decision.to_json(),
+    }
+
+
+if __name__ == "__main__":
+    main()

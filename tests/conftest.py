@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real collections; the test is skipped where there is none."""
+    folder = Path(os.environ.get("SANOSCOPE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real images at {folder}; set SANOSCOPE_DATA to their folder")
+    return folder.resolve()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test decodes into a cache of its own, never into the user's."""
+    monkeypatch.setenv("SANOSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
