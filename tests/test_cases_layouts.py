@@ -1,4 +1,4 @@
-"""Layouts: each is told from the others, and read with labels, subjects, sides and masks where they belong."""
+"""Layouts: each is told from the others, and read with its labels, subjects, sides and masks."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def test_class_folders_by_name(tmp_path: Path) -> None:
 
 def test_class_folders_without_a_normal_name_ask_which_it_is(tmp_path: Path) -> None:
     images(tmp_path, "cat/a.png", "dog/b.png", "airplane/c.png")
-    with pytest.raises(
-        DataError, match="which of these groups is normal. airplane, cat, dog; .*layout='folder'"
-    ):
+    with pytest.raises(DataError, match=r"which of these groups is normal. airplane, cat, dog; .*layout='folder'"):
         read_cases(tmp_path)
     assert Counter(read_cases(tmp_path, normal="DOG").labels) == {0: 1, 1: 2}
     with pytest.raises(OptionError, match="no group is called 'dgo'; did you mean 'dog'"):
@@ -218,7 +216,7 @@ def test_medmnist_with_more_classes_takes_the_one_that_is_named(tmp_path: Path) 
     with pytest.raises(OptionError, match="no group is called '3'; known: 0, 1, 2"):
         read_cases(path, normal=3)
     shifted = {f"{part}_labels": np.arange(6) % 3 + 4 for part in ("train", "val", "test")}
-    with pytest.raises(DataError, match="which of these groups is normal. 4, 5, 6"):
+    with pytest.raises(DataError, match=r"which of these groups is normal. 4, 5, 6"):
         read_cases(medmnist(tmp_path / "set.npz", **shifted))
 
 
@@ -240,7 +238,7 @@ def test_medmnist_refuses_what_is_none(other: dict[str, np.ndarray], message: st
 def test_broken_or_other_npz(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     path.write_bytes(medmnist(tmp_path / "whole.npz").read_bytes()[:500])
-    with pytest.raises(DataError, match="cannot be read as .npz"):
+    with pytest.raises(DataError, match="cannot be read as"):
         read_cases(path)
     np.savez(path, x=np.zeros(3))
     with pytest.raises(DataError, match="it needs train_images, train_labels and so on, not x"):

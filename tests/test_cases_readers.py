@@ -70,12 +70,7 @@ def png_16(pixels: np.ndarray, colour: int, interlaced: bool = False) -> bytes:
             lines += bytes([i % 5]) + (line - predicted).astype(np.uint8).tobytes()
             above = line
     header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, int(interlaced))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(lines))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 def read(content: bytes, suffix: str) -> np.ndarray:

@@ -124,6 +124,11 @@ class Findings:
         return bool((self.labels >= 0).any())
 
     @property
+    def n_subjects(self) -> int:
+        """How many different subjects are known."""
+        return len({subject for subject in self.cases.subjects if subject is not None})
+
+    @property
     def table(self) -> pd.DataFrame:
         """One row per case: where it is from, the decision, its p-value, and every score."""
         import pandas as pd
@@ -187,18 +192,14 @@ class Findings:
         Raises:
             DataError: If no case is labelled.
         """
-        rows = [
-            ResultRow(
-                self._row_name(name),
-                self._kind(name),
-                evaluate(
-                    self.labels, values, decision.decide(values), self.cases.subjects, resamples=resamples, seed=seed
-                ),
-                decision.threshold,
-            )
-            for name, values, decision in self._scored()
-        ]
-        return [*rows, all_positive_row(self.labels, self.cases.subjects, resamples=resamples, seed=seed)]
+        # One patient alone cannot be resampled; her images can, and the evaluation's notes say so.
+        subjects = self.cases.subjects if self.n_subjects > 1 else None
+        rows = []
+        for name, values, decision in self._scored():
+            decided = decision.decide(values)
+            evaluation = evaluate(self.labels, values, decided, subjects, resamples=resamples, seed=seed)
+            rows.append(ResultRow(self._row_name(name), self._kind(name), evaluation, decision.threshold))
+        return [*rows, all_positive_row(self.labels, subjects, resamples=resamples, seed=seed)]
 
     def evaluate_subjects(self, how: str, *, resamples: int = 1000, seed: int = 0) -> list[ResultRow]:
         """Results per subject, by the ``max`` or ``mean`` of its images' scores."""
@@ -223,8 +224,7 @@ class Findings:
     def content(self, *, resamples: int = 1000) -> ReportContent:
         """Everything that the report shows."""
         subject_rows = {}
-        subjects_known = len({case.subject for case in self.cases if case.subject is not None}) > 1
-        if self.has_labels and subjects_known:
+        if self.has_labels and self.n_subjects > 1:
             subject_rows = {
                 title: self.evaluate_subjects(how, resamples=resamples) for how, title in SUBJECT_TABLES.items()
             }
@@ -257,7 +257,7 @@ class Findings:
         """Indices of the cases worth looking at, by the title of their group."""
         order = np.argsort(-self.score, kind="stable")
         abnormal, labels = self.abnormal, self.labels
-        groups = {
+        groups: dict[str, Sequence[int] | np.ndarray] = {
             "Most abnormal": order,
             "Least abnormal": order[::-1],
             "False alarms, the strongest first": [i for i in order if labels[i] == 0 and abnormal[i]],

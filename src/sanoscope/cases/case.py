@@ -65,9 +65,7 @@ class Cases(Sequence[Case]):
         self.notes = tuple(notes)
         repeated = [name for name, n in Counter(case.name for case in self._cases).items() if n > 1]
         if repeated:
-            raise DataError(
-                f"{source}: the case '{repeated[0]}' appears more than once; names must be unique"
-            )
+            raise DataError(f"{source}: the case '{repeated[0]}' appears more than once; names must be unique")
 
     def __len__(self) -> int:
         return len(self._cases)

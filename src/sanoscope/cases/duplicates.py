@@ -25,10 +25,7 @@ def find_duplicates(cases: Cases) -> list[tuple[Case, ...]]:
     for case in cases:
         by_size[_size(case)].append(case)
     suspects = [
-        (size, case)
-        for size, alike in by_size.items()
-        if size is not None and len(alike) > 1
-        for case in alike
+        (size, case) for size, alike in by_size.items() if size is not None and len(alike) > 1 for case in alike
     ]
     by_content: defaultdict[object, list[Case]] = defaultdict(list)
     for (size, case), digest in zip(suspects, _digests([case for _, case in suspects]), strict=True):

@@ -35,7 +35,8 @@ def load_cases(
     """The cases of a collection, each on its side of the split.
 
     Args:
-        data: A folder, manifest, ``.npz`` or image file; an array ``(N, H, W[, C])``; or cases.
+        data: A folder, manifest, ``.npz`` or image file; an array ``(N, H, W[, C])``; or cases,
+            which are returned as they are if they have sides.
         labels: For an array, 0, 1 or None for each image, or group names with ``normal``.
         subjects: For an array, the patient of each image, or None.
         normal: The group to be taken as normal, all others being abnormal.
@@ -55,12 +56,16 @@ def load_cases(
     if split is not None and split not in BY:
         raise OptionError(f"split='{split}' is unknown; {nearest(str(split), list(BY))}")
     cases = read_cases(data, labels=labels, subjects=subjects, normal=normal, layout=layout)
+    if split is None and cases is data and cases.is_split:
+        return cases
     if split is not None or not cases.is_split:
         cases = hold_out(cases, validation, test, seed, split or "subject")
     else:
         check_subjects(cases)
         if len(cases.test):
             cases = add_validation(cases, validation, seed)
+        if unassigned := [case.split for case in cases].count(None):
+            cases = cases.with_cases(cases, [f"images on no side: {unassigned}"])
     if check_duplicates and (found := across_splits(cases)):
         cases = cases.with_cases(cases, [describe_duplicates(found)])
     return cases
@@ -136,16 +141,10 @@ def _from_array(
     patients = _per_image("subjects", subjects, len(images))
     groups = [None if label is None else str(label) for label in known]
     named = normal is not None
-    label_of = (
-        labels_of_groups((g for g in groups if g is not None), normal, "labels")
-        if named
-        else {"0": 0, "1": 1}
-    )
+    label_of = labels_of_groups((g for g in groups if g is not None), normal, "labels") if named else {"0": 0, "1": 1}
     for i, group in enumerate(groups):
         if group is not None and group not in label_of:
-            raise DataError(
-                f"labels[{i}] is '{group}', not 0, 1 or None; for groups, say which one is normal"
-            )
+            raise DataError(f"labels[{i}] is '{group}', not 0, 1 or None; for groups, say which one is normal")
     cases = (
         Case(
             f"{i:06d}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
@@ -30,9 +29,7 @@ def write_manifest(cases: Cases, path: Path | str) -> None:
     path = Path(path)
     in_memory = [case.name for case in cases if case.path is None or case.mask_pixels is not None]
     if in_memory:
-        raise DataError(
-            f"{path}: the case '{in_memory[0]}' is in memory, not in a file; save it as one first"
-        )
+        raise DataError(f"{path}: the case '{in_memory[0]}' is in memory, not in a file; save it as one first")
     rows = [_row(case, path.parent) for case in cases]
     default_names = names_from_paths(path.parent, [row["path"] for row in rows])
     for row, case, default in zip(rows, cases, default_names, strict=True):
@@ -41,9 +38,7 @@ def write_manifest(cases: Cases, path: Path | str) -> None:
     try:
         _write([*COLUMNS, *optional], rows, path)
     except (OSError, UnicodeEncodeError) as error:
-        raise DataError(
-            f"{path}: cannot be written ({error}); choose another place or other names"
-        ) from error
+        raise DataError(f"{path}: cannot be written ({error}); choose another place or other names") from error
 
 
 def _row(case: Case, folder: Path) -> dict[str, str]:
@@ -70,15 +65,13 @@ def _relative(file: Path, folder: Path) -> str:
 def _write(columns: list[str], rows: list[dict[str, str]], path: Path) -> None:
     """Write beside the file and put it in place at once, so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=path.parent, prefix=".manifest-", delete=False
-    ) as stream:
-        try:
-            writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as stream:
+            # Lines end as RFC 4180 has it; with "\n" alone a carriage return in a name would go unquoted.
+            writer = csv.DictWriter(stream, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-            stream.close()
-            Path(stream.name).replace(path)
-        except BaseException:
-            Path(stream.name).unlink(missing_ok=True)
-            raise
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Readers: one function a file type, bytes in, pixels out in the type they were stored in.
 
-What is in the file is what comes out: no orientation from EXIF, no gamma and no colour profile is applied; values
-of a TIFF are never inverted. An alpha channel is dropped, palettes and CMYK become RGB, bits 0 and 255.
+What is in the file is what comes out: no orientation from EXIF, no gamma and no colour profile is applied, no
+TIFF is inverted. An alpha channel is dropped, palettes and CMYK become RGB, bits 0 and 255.
 """
 
 from __future__ import annotations

@@ -23,9 +23,7 @@ ATTEMPTS = 200
 CLOSE_ENOUGH = 0.01  # of the images of a class; a side that is nearer to its share ends the search
 
 
-def hold_out(
-    cases: Cases, validation: float = 0.1, test: float = 0.1, seed: int = 0, by: str = "subject"
-) -> Cases:
+def hold_out(cases: Cases, validation: float = 0.1, test: float = 0.1, seed: int = 0, by: str = "subject") -> Cases:
     """The cases assigned to training, validation and test.
 
     Shares hold for images, and for normal and abnormal ones apart, as nearly as whole subjects allow. Each
@@ -52,9 +50,7 @@ def hold_out(
     return split.with_cases(split, _lacking(split, sides))
 
 
-def k_fold(
-    cases: Cases, folds: int = 5, seed: int = 0, by: str = "subject", validation: float = 0.0
-) -> list[Cases]:
+def k_fold(cases: Cases, folds: int = 5, seed: int = 0, by: str = "subject", validation: float = 0.0) -> list[Cases]:
     """The cases once a fold, that fold being the test side and the others the training side.
 
     Args:
@@ -84,7 +80,8 @@ def k_fold(
         sides = np.full(len(counts), SPLITS.index("test"))
         sides[rest] = _deal(counts[rest], shares, [seed, fold])
         notes = [f"fold {fold + 1} of {folds}", *_notes(cases, seed, by)]
-        splits.append(cases.assign([SPLITS[side] for side in sides[units]], notes))
+        split = cases.assign([SPLITS[side] for side in sides[units]], notes)
+        splits.append(split.with_cases(split, _lacking(split, [side for side in SPLITS if split.in_split(side)])))
     return splits
 
 
@@ -94,20 +91,15 @@ def add_validation(cases: Cases, share: float = 0.1, seed: int = 0) -> Cases:
     A subject moves with all its training images. Cases are returned as they are where there is nothing to
     move: no training normals, or all of one subject.
     """
-    normals = {i for i, case in enumerate(cases) if case.split == "train" and case.label != 1}
-    units, _ = _units(cases, "subject")
-    movable = sorted({int(units[i]) for i in normals})
-    if share <= 0 or len(cases.validation) or len(movable) < 2:
+    normals = [i for i, case in enumerate(cases) if case.split == "train" and case.label != 1]
+    units, counts = _units(cases[normals], "subject")
+    if share <= 0 or len(cases.validation) or len(counts) < 2:
         return cases
-    row_of = {unit: row for row, unit in enumerate(movable)}
-    counts = np.zeros((len(movable), 2))
-    for i in normals:
-        counts[row_of[int(units[i])], 0] += 1
-    dealt = _deal(counts, [1 - share, share], seed)
-    moved = {unit for unit, row in row_of.items() if dealt[row] == 1}
+    goes = _deal(counts, [1 - share, share], seed)[units] == 1
+    moved = {_key(cases[i], i, "subject") for i, moves in zip(normals, goes, strict=True) if moves}
     splits = [
-        "validation" if case.split == "train" and int(unit) in moved else case.split
-        for case, unit in zip(cases, units, strict=True)
+        "validation" if case.split == "train" and _key(case, i, "subject") in moved else case.split
+        for i, case in enumerate(cases)
     ]
     count = splits.count("validation")
     return cases.assign(splits, [f"the source has no validation side: {count} training images moved to it"])
@@ -137,9 +129,7 @@ def check_subjects(cases: Cases) -> None:
 def _shares(validation: float, test: float) -> list[float]:
     """The shares of training, validation and test."""
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
-        raise OptionError(
-            f"validation={validation}, test={test}: each must be at least 0 and their sum below 1"
-        )
+        raise OptionError(f"validation={validation}, test={test}: each must be at least 0 and their sum below 1")
     return [1 - validation - test, validation, test]
 
 
@@ -164,6 +154,8 @@ def _key(case: Case, index: int, by: str) -> str | int:
 
 def _deal(counts: np.ndarray, shares: Sequence[float], seed: int | Sequence[int]) -> np.ndarray:
     """The side of each unit, ``(U,)``, so that each side has its share of each column of ``counts``."""
+    if np.min(seed) < 0:
+        raise OptionError(f"seed={seed}: must not be negative")
     rng = np.random.default_rng(seed)
     totals = np.maximum(counts.sum(axis=0), 1)
     best: tuple[tuple[float, ...], np.ndarray] | None = None
@@ -200,9 +192,7 @@ def _deal_in_order(counts: np.ndarray, shares: Sequence[float], order: np.ndarra
 
 def _too_few(cases: Cases, units: int, places: str, by: str) -> str:
     if by == "image" or not any(cases.subjects):
-        return (
-            f"{cases.source}: {units} images are too few for {places}; assign sides in a manifest, or fewer"
-        )
+        return f"{cases.source}: {units} images are too few for {places}; assign sides in a manifest, or fewer"
     return (
         f"{cases.source}: {units} subjects are too few for {places}; "
         f"split by image with split='image', or assign sides in a manifest"

@@ -57,6 +57,7 @@ class Intensity:
         """
         low, high, total, total_squared, count = np.inf, -np.inf, 0.0, 0.0, 0
         samples: list[np.ndarray] = []
+        share = SAMPLED_PIXELS // 100  # of each batch, until there are more than a hundred
         generator = np.random.default_rng(0)
         dtype = None
         for pixels, foreground in batches:
@@ -66,14 +67,16 @@ class Intensity:
             low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
             total, total_squared, count = total + values.sum(), total_squared + (values**2).sum(), count + values.size
             if self.mode == "percentiles":
-                samples.append(generator.choice(values, min(values.size, 50_000), replace=False))
+                samples.append(generator.choice(values, min(values.size, share), replace=False))
+                if sum(map(len, samples)) > SAMPLED_PIXELS:  # thin all batches alike, so that the last count too
+                    samples, share = [sample[::2] for sample in samples], share // 2
         if dtype is None:
             raise DataError("no training image could be read, so no intensity scale can be learned")
         if self.mode == "z-score":
             mean = total / count
             self.offset_, self.scale_ = mean, max(np.sqrt(max(total_squared / count - mean**2, 0.0)), 1e-6)
         elif self.mode == "percentiles":
-            bottom, top = np.percentile(np.concatenate(samples)[:SAMPLED_PIXELS], self.percentiles)
+            bottom, top = np.percentile(np.concatenate(samples), self.percentiles)
             self.offset_, self.scale_ = float(bottom), max(float(top - bottom), 1e-6)
         else:
             bottom, top = full_scale(dtype, low, high)

@@ -60,9 +60,7 @@ def precision_recall_figure(scores: np.ndarray, labels: np.ndarray, threshold: f
 
 
 @style()
-def score_histogram(
-    scores: np.ndarray, labels: np.ndarray, calibration_scores: np.ndarray, threshold: float
-) -> Figure:
+def score_histogram(scores: np.ndarray, labels: np.ndarray, calibration_scores: np.ndarray, threshold: float) -> Figure:
     """How the scores of each class lie about the threshold, as shares so that a small class can be seen.
 
     Args:

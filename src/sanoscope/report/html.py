@@ -94,13 +94,14 @@ def render(content: ReportContent) -> str:
             verdict=summary.verdict(content),
             tiles=summary.tiles(content),
             notes=summary.notes(content),
-            method=summary.method_row(content.rows),
             metrics={metric: METRIC_LABELS[metric] for metric in TABLE_METRICS},
             confusion=summary.confusion(content),
             decision=summary.decision_facts(content),
             options=summary.options_by_part(content),
+            facts={name: value for name, value in content.provenance.items() if not _is_nested(value)},
             drawings=drawings,
             training=training,
+            training_length=summary.training_length(content),
             small_image=_SMALL_IMAGE,
         )
     )
@@ -122,32 +123,24 @@ def _score_drawings(content: ReportContent) -> Iterator[Drawing]:
     )
     if not {0, 1} <= set(labels.tolist()):
         return
-    for name, title, draw, metric, dashed in (
-        ("roc", "ROC curve", figures.roc_figure, "auroc", "chance"),
-        (
-            "precision-recall",
-            "Precision-recall curve",
-            figures.precision_recall_figure,
-            "average_precision",
-            "prevalence",
-        ),
+    for draw, title, metric, dotted in (
+        (figures.roc_figure, "ROC curve", "auroc", "chance"),
+        (figures.precision_recall_figure, "Precision-recall curve", "average_precision", "prevalence"),
     ):
         numbers = summary.comparison(content.rows, metric)
-        drawing = inline_svg(draw(content.scores, labels, threshold), name, f"{title}. {numbers}")
-        yield Drawing(drawing, title, f"{numbers} Dotted: {dashed}.")
+        drawing = inline_svg(draw(content.scores, labels, threshold), metric, f"{title}. {numbers}")
+        yield Drawing(drawing, title, f"{numbers} Dotted: {dotted}.")
 
 
 def _training_drawings(content: ReportContent) -> Iterator[Drawing]:
     """One figure for each logged term."""
     epochs = np.array([row["epoch"] for row in content.history])
-    for term, sides in figures.training_terms(content.history).items():
+    for number, (term, sides) in enumerate(figures.training_terms(content.history).items()):
         last = ", ".join(f"{side} {values[-1]:.4g}" for side, values in sides.items())
         caption = f"Epoch {epochs[-1]:.0f}: {last}."
         title = _TERMS.get(term, term.replace("_", " ").capitalize())
         text = f"{title} over {len(epochs)} epochs. {caption}"
-        yield Drawing(
-            inline_svg(figures.training_figure(epochs, sides), f"training-{term}", text), title, caption
-        )
+        yield Drawing(inline_svg(figures.training_figure(epochs, sides), f"training-{number}", text), title, caption)
 
 
 def _environment() -> Environment:
@@ -164,14 +157,20 @@ def _environment() -> Environment:
     environment.filters |= {
         "png_uri": lambda image: f"data:image/png;base64,{base64.b64encode(png(image)).decode()}",
         "plain": _plain,
+        "numbered": lambda elements: enumerate(elements, start=1),
         "interval": summary.interval,
         "count": summary.count,
         "table_notes": table_notes,
     }
-    environment.tests["mapping_list"] = lambda value: (
-        isinstance(value, list | tuple) and any(isinstance(element, Mapping) for element in value)
-    )
+    environment.tests["nested"] = _is_nested
     return environment
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a value of the provenance is shown as a table of its own."""
+    if isinstance(value, list | tuple):
+        return any(isinstance(element, Mapping) for element in value)
+    return isinstance(value, Mapping) and bool(value)
 
 
 def _plain(value: Any) -> str:

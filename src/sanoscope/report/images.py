@@ -7,8 +7,8 @@ import io
 
 import numpy as np
 
-# The part of the colour map in use: its black end would only darken an image where there is nothing to see, its
-# pale end would vanish on fat and glass.
+# The part of the colour map in use: its black end would only darken an image where there is nothing to see,
+# its pale end would vanish on fat and glass.
 _DARKEST, _PALEST = 0.25, 0.9
 # At full strength some of the image still shines through, so that one sees what the map points at.
 _LARGEST_ALPHA = 0.7

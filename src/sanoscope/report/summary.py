@@ -44,15 +44,17 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
-def interval(estimate: Estimate, digits: int = 2) -> str:
+def interval(estimate: Estimate) -> str:
     """``"0.65–0.77"``, or nothing where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f"{estimate.low:.{digits}f}–{estimate.high:.{digits}f}"
+    return f"{estimate.low:.2f}–{estimate.high:.2f}"
 
 
 def verdict(content: ReportContent) -> str:
     """The result in one sentence."""
+    if not content.scores.size:
+        return "No image was scored."
     sentence = f"{called_abnormal(content):,} of {count(len(content.scores), 'image')} called abnormal"
     method = method_row(content.rows)
     if method is None:
@@ -97,15 +99,21 @@ def notes(content: ReportContent) -> list[str]:
     lines = [
         STANDING_NOTE,
         *(_warnings(content.rows, method) if method else ()),
-        *([f"{count(unreadable, 'file')} could not be read and have no score."] if unreadable else ()),
+        *([f"Without a score, as not readable: {count(unreadable, 'file')}."] if unreadable else ()),
         *content.notes,
         *table_notes(content.rows),
     ]
     return list(dict.fromkeys(lines))
 
 
+def training_length(content: ReportContent) -> str:
+    """How many epochs, and how long they took."""
+    minutes = sum(row.get("seconds", 0) for row in content.history) / 60
+    return f"{count(len(content.history), 'epoch')} in {minutes:.1f} minutes."
+
+
 def missing_metrics(row: ResultRow) -> list[str]:
-    """Which metrics have no value and why: ``"Not computed (needs both classes): AUROC, Average precision."``."""
+    """Which metrics have no value and why, as in ``"Not computed (needs both classes): AUROC."``."""
     by_reason: dict[str, list[str]] = {}
     for metric, estimate in row.evaluation.estimates.items():
         if estimate.value is None and estimate.reason:
@@ -118,18 +126,15 @@ def comparison(rows: Sequence[ResultRow], metric: str) -> str:
     method = method_row(rows)
     if method is None or (estimate := method.evaluation.estimates[metric]).value is None:
         return ""
-    own = f"{METRIC_LABELS[metric]} {estimate.value:.3f}"
-    own += (
-        f" ({method.evaluation.confidence:.0%} interval {interval(estimate)})"
-        if estimate.low is not None
-        else ""
-    )
+    bounds = interval(estimate)
+    confidence = f" ({method.evaluation.confidence:.0%} interval {bounds})" if bounds else ""
+    own = f"{METRIC_LABELS[metric]} {estimate.value:.3f}{confidence}. "
     trivial = [
         f"{row.name} {value:.3f}"
         for row in rows
         if row.kind == "trivial" and (value := row.evaluation.estimates[metric].value) is not None
     ]
-    return f"{own}. " + (f"Without a model: {', '.join(trivial)}." if trivial else "")
+    return own + (f"Without a model: {', '.join(trivial)}." if trivial else "")
 
 
 def decision_facts(content: ReportContent) -> list[tuple[str, str]]:
@@ -149,9 +154,7 @@ def decision_facts(content: ReportContent) -> list[tuple[str, str]]:
     normals = content.scores[np.asarray(content.labels) == 0]
     if target is not None and normals.size:
         share = (normals > decision["threshold"]).mean()
-        facts.append(
-            ("False positives here", f"{share:.1%} of {count(normals.size, 'labelled normal image')}")
-        )
+        facts.append(("False positives here", f"{share:.1%} of {count(normals.size, 'labelled normal image')}"))
     return facts + ([("Note", fitted_on["note"])] if "note" in fitted_on else [])
 
 
@@ -190,7 +193,5 @@ def _warnings(rows: Sequence[ResultRow], method: ResultRow) -> list[str]:
             f"the method has {auroc.value:.3f}."
         )
     if auroc.low is not None and auroc.low <= 0.5:
-        lines.append(
-            "The interval of the AUROC includes 0.5: on this data the method may be no better than chance."
-        )
+        lines.append("The interval of the AUROC includes 0.5: on this data the method may be no better than chance.")
     return lines

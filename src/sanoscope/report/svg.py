@@ -21,7 +21,7 @@ COLOURS = {
     "muted": "#5a6575",
     "rule": "#dfe3e9",
     "normal": "#2569ad",
-    "abnormal": "#bf5206",
+    "abnormal": "#b54d04",
     "accent": "#3d4f8f",
 }
 

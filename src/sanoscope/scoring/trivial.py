@@ -41,7 +41,8 @@ class TrivialScores:
         components = min(COMPONENTS, *flat.shape, max(len(chosen) - 1, 1))
         # What PCA does too, which however divides by the variance, and so by 0 where all images are equal.
         _, _, directions = randomized_svd(flat - self.mean_, components, random_state=seed)
-        self.components_ = directions.astype(np.float32)
+        # In the order in which it is saved, so that a loaded model adds up in the same order.
+        self.components_ = np.ascontiguousarray(directions, np.float32)
         return self
 
     def score(self, images: np.ndarray) -> dict[str, np.ndarray]:

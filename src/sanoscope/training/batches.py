@@ -78,7 +78,7 @@ def _whole(batch: Any) -> Any:
     return batch
 
 
-def batches(pictures: Pictures, batch_size: int, seed: int, shuffle: bool) -> DataLoader[Stored]:
+def batches(pictures: Pictures, order: SeededBatches) -> DataLoader[Stored]:
     """A loader of stored pixels ``(B, H, W, C)`` and foregrounds; no workers, as nothing is left to decode."""
-    order = SeededBatches(len(pictures), batch_size, seed, shuffle)
-    return DataLoader(StoredPictures(pictures), batch_sampler=order, collate_fn=_whole)
+    # The loader draws a number for its workers, even without any; not from the generator that the noise comes from.
+    return DataLoader(StoredPictures(pictures), batch_sampler=order, collate_fn=_whole, generator=torch.Generator())

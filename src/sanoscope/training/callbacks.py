@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from sanoscope.console import say
+from sanoscope.training.batches import SeededBatches
 
 
 class History(Checkpoint):
@@ -79,6 +80,33 @@ class EpochLines(Checkpoint):
         row = self.history.rows[-1]
         terms = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if "/" in name)
         say(f"epoch {row['epoch']:.0f} of {trainer.max_epochs}: {terms} ({row['seconds']:.1f} s)")
+
+
+class ResumedOrder(Callback):
+    """Tell the batches which epoch a resumed training begins with.
+
+    Lightning does so for every epoch but the first of a run, whose batches it fetches too early.
+
+    Args:
+        order: The training batches.
+    """
+
+    def __init__(self, order: SeededBatches) -> None:
+        self.order = order
+        self.done = 0
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the epoch."""
+        self.done += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin where the checkpoint ended."""
+        self.done = state_dict["done"]
+        self.order.set_epoch(self.done)
 
 
 class ResumePoint(Checkpoint):

@@ -70,17 +70,16 @@ class VariationalTraining(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser over what is not frozen; one fused kernel for all parameters."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return OPTIMIZERS[self.optimizer](
-            parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
+        settings = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        optimizer: torch.optim.Optimizer = OPTIMIZERS[self.optimizer](parameters, **settings, fused=True)
+        return optimizer
 
     def on_train_epoch_start(self) -> None:
         """Seed this epoch, and forget the optimiser's moments where the schedule says so."""
         torch.manual_seed(derived_seed(self.seed, self.current_epoch))
         if self.fresh_optimizer_at and self.current_epoch == self.fresh_optimizer_at:
-            optimizer = self.optimizers()
-            assert isinstance(optimizer, torch.optim.Optimizer | object)
-            optimizer.state.clear()  # type: ignore[union-attr]
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
 
     def on_after_batch_transfer(self, batch: Stored, dataloader_idx: int) -> Tensor:
         """Network input ``(B, C, H, W)``; done here so that 8-bit pixels travel to the device as they are."""
@@ -90,7 +89,8 @@ class VariationalTraining(LightningModule):
         """The loss of one batch with sampled latents."""
         noise = torch.randn(len(images), self.network.latent, device=images.device)
         output = self._forward(images, noise)
-        terms = self.objective(images, *output, progress=self.current_epoch / max(self.epochs - 1, 1))
+        progress = self.current_epoch / max(self.epochs - 1, 1)
+        terms = self.objective(images, output.reconstruction, output.mean, output.logvar, progress)
         if self.device.type == "cpu" or batch_index % LOOK_EVERY == 0:
             self._require_finite(terms.loss)
         self._add({"loss": terms.loss.detach() / len(images), **terms.logged}, len(images))

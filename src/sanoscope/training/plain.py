@@ -16,14 +16,15 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
 from sanoscope.errors import ModelError, TrainingError
 from sanoscope.networks.variational import VariationalAutoencoder
 from sanoscope.objectives.elbo import NegativeELBO
 from sanoscope.preparation.intensity import Intensity
 from sanoscope.preparation.pictures import Pictures
-from sanoscope.training.batches import batches
-from sanoscope.training.callbacks import AtomicCheckpointIO, EpochLines, History, ResumePoint
+from sanoscope.training.batches import SeededBatches, Stored, batches
+from sanoscope.training.callbacks import AtomicCheckpointIO, EpochLines, History, ResumedOrder, ResumePoint
 from sanoscope.training.devices import mixed_precision
 from sanoscope.training.module import VariationalTraining
 
@@ -78,7 +79,7 @@ class PlainTraining:
         fresh_optimizer_at: int,
         early_stopping: int,
         precision: str,
-        compile: bool,  # noqa: A002  # the option's natural name
+        compile: bool,  # the option's natural name
     ) -> None:
         self.epochs = epochs
         self.batch_size = batch_size
@@ -135,9 +136,10 @@ class PlainTraining:
             **self.module_settings,  # type: ignore[arg-type]
         )
         with _calm(), torch.random.fork_rng(devices=[]):
-            trainer = self._trainer(surroundings, history)
+            order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True)
+            trainer = self._trainer(surroundings, history, order)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
-            self._fit(trainer, module, train, validation, surroundings.seed, resumed)
+            self._fit(trainer, module, batches(train, order), validation, resumed)
         if self.early_stopping and surroundings.folder:
             best = torch.load(surroundings.folder / f"{BEST_FILE}.ckpt", weights_only=True)
             module.load_state_dict(best["state_dict"])
@@ -148,16 +150,16 @@ class PlainTraining:
         self,
         trainer: Trainer,
         module: VariationalTraining,
-        train: Pictures,
+        train: DataLoader[Stored],
         validation: Pictures | None,
-        seed: int,
         resumed: Path | None,
     ) -> None:
-        loader = batches(train, self.batch_size, seed, shuffle=True)
-        held_out = batches(validation, self.batch_size, seed, shuffle=False) if validation else None
+        held_out = None
+        if validation:
+            held_out = batches(validation, SeededBatches(len(validation), self.batch_size, seed=0, shuffle=False))
         handler = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, loader, held_out, ckpt_path=resumed, weights_only=True)
+            trainer.fit(module, train, held_out, ckpt_path=resumed, weights_only=True)
         except SystemExit as error:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from error
         except (RuntimeError, KeyError, EOFError) as error:
@@ -171,8 +173,8 @@ class PlainTraining:
             if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
                 signal.signal(signal.SIGINT, handler)
 
-    def _trainer(self, surroundings: Surroundings, history: History) -> Trainer:
-        callbacks: list[Callback] = [history]
+    def _trainer(self, surroundings: Surroundings, history: History, order: SeededBatches) -> Trainer:
+        callbacks: list[Callback] = [history, ResumedOrder(order)]
         if not surroundings.quiet:
             callbacks.append(RichProgressBar(leave=True) if sys.stderr.isatty() else EpochLines(history))
         if self.early_stopping:

@@ -32,9 +32,7 @@ def plain(word: str) -> str:
     return word.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
-def labels_of_groups(
-    groups: Iterable[str], normal: str | None, source: object, otherwise: str = ""
-) -> dict[str, int]:
+def labels_of_groups(groups: Iterable[str], normal: str | None, source: object, otherwise: str = "") -> dict[str, int]:
     """The label of each group.
 
     Args:
@@ -55,8 +53,7 @@ def labels_of_groups(
     labels = {name: int(plain(name) not in NORMAL_WORDS) for name in names}
     if 0 not in labels.values() and any(plain(name) not in ABNORMAL_WORDS for name in names):
         raise DataError(
-            f"{source}: which of these groups is normal? {listed(names)}; "
-            f"say it with normal='{names[0]}'{otherwise}"
+            f"{source}: which of these groups is normal? {listed(names)}; say it with normal='{names[0]}'{otherwise}"
         )
     return labels
 

@@ -62,9 +62,7 @@ def list_images(folder: Path, left_out: Container[str] = ()) -> Listing:
 
 def holds_images(folder: Path) -> bool:
     """Whether any image lies below a folder; stops at the first."""
-    return any(
-        suffix_of(file) in READERS and not _is_hidden(file.rpartition("/")[2]) for file in _files(folder)
-    )
+    return any(suffix_of(file) in READERS and not _is_hidden(file.rpartition("/")[2]) for file in _files(folder))
 
 
 def sub_folders(folder: Path) -> list[Path]:
@@ -107,9 +105,7 @@ def names_of(files: Sequence[str]) -> list[str]:
     stems = [stem_of(file) for file in files]
     times = Counter(stems)
     taken = set(files)  # 'a.png.png' may not take the name that 'a.png' falls back to
-    return [
-        file if times[stem] > 1 or stem in taken else stem for file, stem in zip(files, stems, strict=True)
-    ]
+    return [file if times[stem] > 1 or stem in taken else stem for file, stem in zip(files, stems, strict=True)]
 
 
 def stem_of(file: str) -> str:

@@ -80,9 +80,7 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
         raise DataError(f"{file}: cannot be read as CSV in UTF-8 ({error}); save it as that") from error
     header = [column.strip().lower() for column in lines[0]] if lines else []
     if not header:
-        raise DataError(
-            f"{file}: the file is empty; it needs a header with the column 'path' and a row an image"
-        )
+        raise DataError(f"{file}: the file is empty; it needs a header with the column 'path' and a row an image")
     if "path" not in header:
         found = listed(lines[0])
         raise DataError(f"{file}: no column 'path' in the header ({found}); add it, separated by commas")
@@ -99,15 +97,12 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
                 raise DataError(f"{file}, row {number}: the path is empty; name the image file")
     if not rows:
         raise DataError(f"{file}: no rows below the header; add one for each image")
-    return rows, [column for column in header if column not in COLUMNS]
+    return rows, [column or "(unnamed)" for column in header if column not in COLUMNS]
 
 
 def _labels(file: Path, rows: list[Row], normal: str | None) -> list[tuple[int | None, str | None]]:
     """The label and the group of each row."""
-    groups = [
-        row["group"] or (None if row["label"].lower() in LABEL_WORDS else row["label"] or None)
-        for row in rows
-    ]
+    groups = [row["group"] or (None if row["label"].lower() in LABEL_WORDS else row["label"] or None) for row in rows]
     if normal is not None:
         named = [group or row["label"] or None for group, row in zip(groups, rows, strict=True)]
         by_name = labels_of_groups((group for group in named if group), normal, file)
@@ -129,15 +124,10 @@ def _names(file: Path, rows: list[Row]) -> list[str]:
     if repeated:
         numbers = [str(row.number) for row, path in zip(rows, files, strict=True) if path == repeated[0]]
         raise DataError(f"{file}: '{repeated[0]}' is in rows {listed(numbers)}; keep one")
-    names = [
-        row["name"] or default
-        for row, default in zip(rows, names_from_paths(file.parent, files), strict=True)
-    ]
+    names = [row["name"] or default for row, default in zip(rows, names_from_paths(file.parent, files), strict=True)]
     for row, case_name in zip(rows, names, strict=True):
         if case_name.startswith("/") or ".." in case_name.split("/"):
-            raise DataError(
-                f"{file}, row {row.number}: name '{case_name}' leads out of a folder; names may not"
-            )
+            raise DataError(f"{file}, row {row.number}: name '{case_name}' leads out of a folder; names may not")
     return names
 
 

@@ -54,16 +54,14 @@ def read(path: Path, normal: str | None = None) -> Cases:
 def _arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Images and labels of each part of the file."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as error:  # a broken archive raises errors of zipfile, zlib, pickle and numpy
         raise DataError(f"{file}: cannot be read as .npz ({' '.join(str(error).split())})") from error
     parts = [part for part in ("train", "val", "test") if f"{part}_images" in arrays]
     if not parts or any(f"{part}_labels" not in arrays for part in parts):
         keys = ", ".join(sorted(arrays)) or "none"
-        raise DataError(
-            f"{file}: no MedMNIST file; it needs train_images, train_labels and so on, not {keys}"
-        )
+        raise DataError(f"{file}: no MedMNIST file; it needs train_images, train_labels and so on, not {keys}")
     images = {part: arrays[f"{part}_images"] for part in parts}
     labels = {part: arrays[f"{part}_labels"] for part in parts}
     for part in parts:
@@ -75,11 +73,7 @@ def _check(file: Path, part: str, images: np.ndarray, labels: np.ndarray) -> Non
     is_flat = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
     if not is_flat or images.dtype.kind not in "ui":
         found = f"{images.dtype} of shape {images.shape}"
-        raise DataError(
-            f"{file}: {part}_images are {found}, not 2-D images of integers; these alone are read"
-        )
+        raise DataError(f"{file}: {part}_images are {found}, not 2-D images of integers; these alone are read")
     if labels.shape not in ((len(images),), (len(images), 1)) or labels.dtype.kind not in "uib":
         wanted = f"one whole number for each of {len(images)} images"
-        raise DataError(
-            f"{file}: {part}_labels are {labels.dtype} of shape {labels.shape}; needed is {wanted}"
-        )
+        raise DataError(f"{file}: {part}_labels are {labels.dtype} of shape {labels.shape}; needed is {wanted}")

@@ -29,9 +29,7 @@ def read(path: Path, normal: str | None = None) -> Cases:
         DataError: There is no image in ``train`` or in ``test``.
     """
     listing = list_images(path)
-    files = [
-        file for file in listing.files if file.split("/")[0] in ("train", "test") and file.count("/") > 1
-    ]
+    files = [file for file in listing.files if file.split("/")[0] in ("train", "test") and file.count("/") > 1]
     groups = {file: file.split("/")[1] for file in files}
     masks = {stem_of(file): file for file in listing.files if file.startswith(f"{MASKS}/")}
     for split in ("train", "test"):

@@ -1,0 +1,39 @@
+# Everything that a fresh machine needs: Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench results clean
+
+demo: .venv/installed
+	rm -rf demo
+	$(BIN)/sanoscope demo --out demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/throughput.py
+
+# The page of results, from the runs' own JSON; `studies/histopathology.py DATA` makes the runs.
+results: .venv/installed-dev
+	$(BIN)/python studies/write_results.py
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch .venv/installed $@
+
+clean:
+	rm -rf .venv build dist demo runs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks studies -name __pycache__ -prune -exec rm -rf {} +

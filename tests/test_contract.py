@@ -1,0 +1,158 @@
+"""What every registered recipe promises, on a handful of small images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sanoscope import RECIPES, Cases, Detector
+from sanoscope.cases.phantoms import histology_phantoms
+from sanoscope.errors import DataError, ImageError, ModelError, OptionError
+
+# A recipe is tested with its own defaults but for these, which only make it small and keep it off the network.
+SMALL = {"preparation.image_size": 32, "training.epochs": 2, "training.batch_size": 8, "training.precision": "float32"}
+SPECIAL: dict[str, dict[str, Any]] = {"resnet34-vae": {"network.pretrained": False}}
+
+
+@dataclass
+class Fitted:
+    detector: Detector
+    options: dict[str, Any]
+    normals: Cases
+    others: Cases
+
+
+def options_of(name: str) -> dict[str, Any]:
+    known = RECIPES[name].options
+    return {key: value for key, value in (SMALL | SPECIAL.get(name, {})).items() if key in known}
+
+
+@pytest.fixture(scope="module", params=sorted(RECIPES))
+def fitted(request: pytest.FixtureRequest) -> Fitted:
+    cases = histology_phantoms(subjects=3, images_per_subject=12, size=40, seed=1).cases()
+    normals = cases.where(lambda case: case.label == 0)[:20]
+    others = cases[[*np.flatnonzero(np.array(cases.labels) == 1)[:3], *np.flatnonzero(np.array(cases.labels) == 0)[-3:]]]
+    options = options_of(request.param)
+    detector = Detector(request.param, options, device="cpu").fit(normals, quiet=True)
+    return Fitted(detector, options, normals, others)
+
+
+def test_scores_are_finite_and_one_per_case(fitted: Fitted) -> None:
+    scores = fitted.detector.decision_function(fitted.others)
+    assert scores.shape == (len(fitted.others),)
+    assert np.isfinite(scores).all()
+
+
+def test_scoring_twice_gives_the_same(fitted: Fitted) -> None:
+    first, second = (fitted.detector.score(fitted.others) for _ in range(2))
+    np.testing.assert_array_equal(first.score, second.score)
+    np.testing.assert_array_equal(first.maps.values, second.maps.values)
+
+
+def test_a_score_does_not_depend_on_the_batch(fitted: Fitted) -> None:
+    together = fitted.detector.score(fitted.others)
+    alone = [fitted.detector.score(fitted.others[[i]]) for i in range(len(fitted.others))]
+    for name, values in together.scores.items():
+        np.testing.assert_allclose(values, [one.scores[name][0] for one in alone], rtol=2e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(fitted: Fitted) -> None:
+    again, other = (
+        Detector(fitted.detector.recipe.name, fitted.options, seed=seed, device="cpu").fit(fitted.normals, quiet=True)
+        for seed in (0, 1)
+    )
+    scores = fitted.detector.decision_function(fitted.others)
+    np.testing.assert_array_equal(again.decision_function(fitted.others), scores)
+    assert not np.array_equal(other.decision_function(fitted.others), scores)
+
+
+def test_fitting_leaves_the_callers_random_numbers_alone(fitted: Fitted) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fitted.detector.decision_function(fitted.others)
+    Detector(fitted.detector.recipe.name, fitted.options, device="cpu").fit(fitted.normals, quiet=True)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_saved_and_loaded_it_is_the_same(fitted: Fitted, tmp_path: Path) -> None:
+    fitted.detector.save(tmp_path / "model")
+    loaded = Detector.load(tmp_path / "model", device="cpu")
+    before, after = fitted.detector.score(fitted.others), loaded.score(fitted.others)
+    for name in before.scores:
+        np.testing.assert_array_equal(before.scores[name], after.scores[name])
+    np.testing.assert_array_equal(before.maps.values, after.maps.values)
+    np.testing.assert_array_equal(before.p_values, after.p_values)
+    assert before.decisions == after.decisions
+    assert loaded.recipe.to_json() == fitted.detector.recipe.to_json()
+    assert {file.suffix for file in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
+
+
+def test_maps_lie_on_the_source_grid_and_are_not_negative(fitted: Fitted) -> None:
+    heatmaps = fitted.detector.score_map(fitted.others)
+    assert [heatmap.shape for heatmap in heatmaps] == [(40, 40)] * len(fitted.others)
+    assert all(np.isfinite(heatmap).all() and (heatmap >= 0).all() for heatmap in heatmaps)
+
+
+def test_latents_and_decisions(fitted: Fitted) -> None:
+    detector = fitted.detector
+    assert detector.transform(fitted.others).shape == (len(fitted.others), detector.recipe["network.latent"])
+    expected = (detector.decision_function(fitted.others) > detector.threshold_).astype(int)
+    np.testing.assert_array_equal(detector.predict(fitted.others), expected)
+    p = detector.score(fitted.others).p_values
+    assert ((p > 0) & (p <= 1)).all()
+
+
+def test_resumed_training_ends_with_the_same_weights(fitted: Fitted, tmp_path: Path) -> None:
+    name = fitted.detector.recipe.name
+    longer = fitted.options | {"training.epochs": 3}
+    whole = Detector(name, longer, device="cpu").fit(fitted.normals, folder=tmp_path / "whole", quiet=True)
+    settings = {"folder": tmp_path / "parts", "quiet": True, "checkpoint_seconds": 0.0}
+    Detector(name, fitted.options, device="cpu").fit(fitted.normals, **settings)
+    resumed = Detector(name, longer, device="cpu").fit(fitted.normals, resume=True, **settings)
+    for key, weights in whole.network_.state_dict().items():
+        torch.testing.assert_close(resumed.network_.state_dict()[key], weights, rtol=0, atol=0)
+    assert [row["epoch"] for row in resumed.history_] == [1, 2, 3]
+    assert [row["train/loss"] for row in resumed.history_] == [row["train/loss"] for row in whole.history_]
+
+
+def test_a_batch_goes_on_past_a_bad_image(fitted: Fitted) -> None:
+    images = np.stack([case.pixels for case in fitted.others]).astype(np.uint8)
+    cases = [*fitted.others]
+    mixed = Cases([*cases[:2], type(cases[0])("grey", pixels=images[0, :, :, :1]), *cases[2:4]])
+    findings = fitted.detector.score(mixed)
+    assert len(findings) == 4
+    assert [path for path, _ in findings.unreadable] == ["grey"]
+    assert "1 channel" in findings.unreadable[0][1]
+    with pytest.raises(ImageError, match="grey"):
+        fitted.detector.decision_function(mixed)
+
+
+def test_bad_input_is_refused(fitted: Fitted) -> None:
+    name = fitted.detector.recipe.name
+    nan = np.full((6, 32, 32, 3), np.nan, np.float32)
+    with pytest.raises(DataError, match="NaN"):
+        Detector(name, fitted.options).fit(nan, quiet=True)
+    with pytest.raises(DataError, match="shape"):
+        Detector(name, fitted.options).fit(np.zeros((4, 4)), quiet=True)
+    with pytest.raises(DataError, match="no normal cases"):
+        Detector(name, fitted.options).fit(fitted.others.where(lambda case: case.label == 1), quiet=True)
+    with pytest.raises(ModelError, match="not fitted"):
+        Detector(name, fitted.options).score(fitted.others)
+    with pytest.raises(OptionError, match="did you mean 'network.latent'"):
+        Detector(name, {"network.latnet": 3})
+    with pytest.raises(OptionError, match="built into"):
+        fitted.detector.adjust({"network.latent": 1234})
+
+
+def test_other_channels_and_sizes_work(fitted: Fitted) -> None:
+    images = np.random.default_rng(0).integers(0, 4096, (8, 48, 40, 1)).astype(np.uint16)
+    options = fitted.options | {"training.epochs": 1, "preparation.image_size": 64}
+    detector = Detector(fitted.detector.recipe.name, options, device="cpu").fit(images, quiet=True)
+    assert [heatmap.shape for heatmap in detector.score_map(images)] == [(48, 40)] * 8
+    assert detector.preparation_.intensity.scale_ == 4095

@@ -1,0 +1,475 @@
+"""The report: pictures, figures and the page, read back as a browser would read it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from sanoscope.decision import fit_decision
+from sanoscope.errors import OptionError
+from sanoscope.evaluation import ResultRow, all_positive_row, evaluate, evaluate_subjects
+from sanoscope.report.content import GalleryImage, ReportContent
+from sanoscope.report.figures import score_histogram, training_figure, training_terms
+from sanoscope.report.html import render, write_report
+from sanoscope.report.images import display, overlay, png
+from sanoscope.report.svg import COLOURS, inline_svg
+
+VOID = {"meta", "img", "br"}
+HOSTILE = "<script>alert('1')</script> & \"組織\" ü " + "x" * 200
+
+
+class Page(HTMLParser):
+    """A parsed page; fails on an element that is not closed, or closed in the wrong order."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(source)
+        self.close()
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> repeats an attribute"
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self._open or self._open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.texts))
+
+    def values(self, attribute: str) -> list[str]:
+        return [attributes[attribute] for _, attributes in self.elements if attribute in attributes]
+
+    @property
+    def sections(self) -> list[str]:
+        return [attributes["id"] for tag, attributes in self.elements if tag == "section"]
+
+
+def make_content(**changes: object) -> ReportContent:
+    """What a run on 120 labelled images of 6 subjects would report."""
+    rng = np.random.default_rng(0)
+    labels = np.tile([0, 0, 1], 40)
+    subjects = [f"patient-{i % 6}" for i in range(120)]
+    scores = rng.gamma(4, 0.01, 120) + 0.02 * labels
+    calibration_scores = rng.gamma(4, 0.01, 50)
+    decision = fit_decision(calibration_scores, [0] * 50, target_false_positive_rate=0.1)
+
+    def row(name: str, kind: str, values: np.ndarray, oracle: bool = False) -> ResultRow:
+        evaluation = evaluate(labels, values, values > decision.threshold, subjects, resamples=50)
+        return ResultRow(name, kind, evaluation, decision.threshold, oracle)
+
+    by_subject = evaluate_subjects(labels, scores, subjects, "max", resamples=50)
+    picture = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    given = {
+        "title": "conv-vae on phantoms",
+        "recipe": {
+            "name": "conv-vae",
+            "title": "Convolutional VAE",
+            "paper": "Sikdar, Tran, Xu, Yee",
+            "options": {"network.latent": 32, "network.widths": (32, 64), "training.epochs": 3},
+            "notes": ["The code’s value is the default."],
+        },
+        "changed": {"network.latent": 32},
+        "score_name": "wasserstein",
+        "decision": decision.to_json(),
+        "scores": scores,
+        "labels": labels,
+        "calibration_scores": calibration_scores,
+        "rows": [
+            row("conv-vae", "method", scores),
+            row("mse", "other score", scores + rng.gamma(4, 0.01, 120), oracle=True),
+            all_positive_row(labels, subjects, resamples=50),
+            row("mean intensity", "trivial", rng.gamma(4, 0.01, 120)),
+        ],
+        "subject_rows": {"Per subject, largest score": [ResultRow("conv-vae", "method", by_subject)]},
+        "history": [
+            {"epoch": e, "seconds": 2.0, "train/loss": 900.0 / e, "validation/loss": 950.0 / e, "train/kl": 50.0 + e}
+            for e in (1, 2, 3)
+        ],
+        "gallery": {
+            "Most abnormal": [
+                GalleryImage("a/0001", "patient-0", 1, 0.12, 0.02, True, picture, 255 - picture, picture // 2),
+                GalleryImage("a/0002", None, None, 0.11, 0.04, False, picture, 255 - picture, picture // 2),
+            ]
+        },
+        "unreadable": [("a/broken.png", "truncated image")],
+        "provenance": {"seed": 7, "versions": {"torch": "2.9.1"}, "parts": [{"file": "weights.safetensors"}]},
+        "notes": ["Two images were resized."],
+    }
+    return ReportContent(**(given | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def content() -> ReportContent:
+    return make_content()
+
+
+@pytest.fixture(scope="module")
+def page(content: ReportContent) -> Page:
+    return Page(render(content))
+
+
+def unlabelled(content: ReportContent) -> ReportContent:
+    return replace(content, labels=np.full(120, -1), rows=(), subject_rows={})
+
+
+def one_class(content: ReportContent) -> ReportContent:
+    normal = content.labels == 0
+    scores, labels = content.scores[normal], content.labels[normal]
+    threshold = content.decision["threshold"]
+    row = ResultRow("conv-vae", "method", evaluate(labels, scores, scores > threshold, resamples=20), threshold)
+    return replace(content, scores=scores, labels=labels, rows=[row], subject_rows={})
+
+
+class TestPage:
+    @pytest.mark.parametrize("kind", [lambda c: c, unlabelled, one_class])
+    def test_ids_are_unique_and_references_resolve(self, content: ReportContent, kind) -> None:
+        page = Page(render(kind(content)))
+        ids = page.values("id")
+        assert len(ids) == len(set(ids))
+        references = re.findall(r"url\(#([^)]+)\)", page.source) + [link[1:] for link in page.values("href")]
+        assert len(references) > 20
+        assert set(references) <= set(ids)
+
+    def test_needs_nothing_from_outside(self, page: Page) -> None:
+        assert "://" not in page.source
+        assert "@import" not in page.source
+        assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+        assert all(source.startswith("data:image/png;base64,") for source in page.values("src"))
+        assert all(link.startswith("#") for link in page.values("href"))
+        assert set(re.findall(r"url\((.)", page.source)) <= {"#"}
+
+    def test_has_every_section_in_order(self, page: Page) -> None:
+        assert page.sections == [
+            "results",
+            "subjects",
+            "scores",
+            "training",
+            "gallery",
+            "decision",
+            "recipe",
+            "provenance",
+            "unreadable",
+        ]
+
+    @pytest.mark.parametrize(
+        ("section", "nothing"),
+        [
+            ("results", {"rows": ()}),
+            ("subjects", {"subject_rows": {}}),
+            ("scores", {"scores": np.empty(0), "labels": np.empty(0, int), "rows": ()}),
+            ("training", {"history": ()}),
+            ("gallery", {"gallery": {"Most abnormal": []}}),
+            ("provenance", {"provenance": {}}),
+            ("unreadable", {"unreadable": ()}),
+        ],
+    )
+    def test_leaves_out_what_has_no_content(self, content: ReportContent, page: Page, section, nothing) -> None:
+        without = Page(render(replace(content, **nothing)))
+        left_out = {"results", "scores"} if section == "scores" else {section}
+        assert set(page.sections) - set(without.sections) == left_out
+        assert not {f"#{name}" for name in left_out} & set(without.values("href"))
+
+    def test_says_the_verdict(self, content: ReportContent, page: Page) -> None:
+        called = (content.scores > content.decision["threshold"]).sum()
+        auroc = content.rows[0].evaluation.estimates["auroc"]
+        assert (
+            f"{called} of 120 images called abnormal; AUROC {auroc.value:.2f} [{auroc.low:.2f}, {auroc.high:.2f}] "
+            "on 120 labelled images of 6 subjects." in page.text
+        )
+
+    def test_notes_stand_with_the_results(self, page: Page) -> None:
+        for note in (
+            "Research use only; not a medical device.",
+            "Without a score, as not readable: 1 file.",
+            "Two images were resized.",
+            "intervals from 6 subjects are rough",
+        ):
+            assert page.text.index(note) < page.text.index("Average precision Accuracy")
+
+    def test_rows_carry_their_kind_and_numbers(self, content: ReportContent, page: Page) -> None:
+        kinds = [attributes.get("class") for tag, attributes in page.elements if tag == "tr"]
+        assert [kind for kind in kinds if kind][:4] == ["method", "other-score", "trivial", "trivial"]
+        assert page.text.count("oracle") == 2  # the mark and its explanation
+        for row in content.rows:
+            estimate = row.evaluation.estimates["average_precision"]
+            assert f"{estimate.value:.3f} {estimate.low:.2f}–{estimate.high:.2f}" in page.text
+
+    def test_recipe_and_provenance(self, page: Page) -> None:
+        assert "latent 32 changed" in page.text
+        assert "widths [32, 64] training epochs 3" in page.text
+        assert "seed 7" in page.text
+        assert "parts 1 file weights.safetensors" in page.text
+
+    def test_gallery_images_survive(self, content: ReportContent, page: Page) -> None:
+        shown = [
+            np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+            for source in page.values("src")
+        ]
+        first = content.gallery["Most abnormal"][0]
+        for image, expected in zip(shown, (first.image, first.reconstruction, first.overlay), strict=False):
+            np.testing.assert_array_equal(image, expected)
+        assert "called abnormal label abnormal" in page.text
+        assert "called normal no label" in page.text
+
+    def test_escapes_everything(self, content: ReportContent) -> None:
+        picture = replace(content.gallery["Most abnormal"][0], name=HOSTILE, subject=HOSTILE)
+        hostile = replace(
+            content,
+            title=HOSTILE,
+            recipe={**content.recipe, "name": HOSTILE, "title": HOSTILE, "paper": HOSTILE, "notes": [HOSTILE]},
+            score_name=HOSTILE,
+            rows=[replace(row, name=HOSTILE) for row in content.rows],
+            subject_rows={HOSTILE: content.subject_rows["Per subject, largest score"]},
+            history=[{"epoch": 1, f"train/{HOSTILE}": 1.0}],
+            gallery={HOSTILE: [picture]},
+            unreadable=[(HOSTILE, HOSTILE)],
+            provenance={HOSTILE: HOSTILE, "nested": {HOSTILE: HOSTILE}},
+            notes=[HOSTILE],
+        )
+        page = Page(render(hostile))
+        assert "script" not in {tag for tag, _ in page.elements}
+        assert page.text.count("<script>alert('1')</script> & \"組織\"") > 20
+
+    def test_without_labels_nothing_is_judged(self, content: ReportContent) -> None:
+        page = Page(render(unlabelled(content)))
+        assert "no labels to judge it by" in page.text
+        for absent in ("AUROC", "ROC curve", "Confusion", "Sensitivity"):
+            assert absent not in page.text
+
+    def test_one_class_names_the_metrics_it_lacks(self, content: ReportContent) -> None:
+        page = Page(render(one_class(content)))
+        assert "Not computed (needs both classes): AUROC, Average precision, Balanced accuracy." in page.text
+        assert "Not computed (needs the abnormal class): F1, Sensitivity." in page.text
+        assert "only normal ones among 80 labelled images" in page.text
+        assert "ROC curve" not in page.text
+        assert "Confusion matrix called normal called abnormal normal" in page.text
+
+    def test_warns_of_a_trivial_score_that_is_as_good(self, content: ReportContent, page: Page) -> None:
+        assert "A trivial score is as good" not in page.text
+        method, *_, trivial = content.rows
+        better = [replace(method, evaluation=trivial.evaluation), replace(trivial, evaluation=method.evaluation)]
+        warned = Page(render(replace(content, rows=better)))
+        assert "A trivial score is as good: “mean intensity”" in warned.text
+
+    def test_same_content_same_bytes(self, content: ReportContent, page: Page) -> None:
+        changed = {"font.size": 20, "axes.grid": False, "lines.linewidth": 9, "svg.fonttype": "path"}
+        with matplotlib.rc_context(changed):
+            assert render(content) == page.source
+            assert {name: matplotlib.rcParams[name] for name in changed} == changed
+
+
+class TestFile:
+    def test_is_written_whole_over_an_old_one(self, content: ReportContent, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "report.html"
+        small = replace(content, gallery={}, history=(), rows=(), scores=np.empty(0), labels=np.empty(0, int))
+        assert write_report(small, path) == path
+        write_report(replace(small, title="the second\udce9"), path)  # a byte of a file name that is no text
+        assert "<h1>the second?</h1>" in path.read_text(encoding="utf-8")
+        assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+
+    def test_that_cannot_be_written_is_a_clear_error(self, content: ReportContent, tmp_path: Path) -> None:
+        folder = tmp_path / "report.html"
+        folder.mkdir()
+        with pytest.raises(OptionError, match=r"report\.html: the report cannot be written"):
+            write_report(content, folder)
+        file = tmp_path / "file"
+        file.touch()
+        with pytest.raises(OptionError, match="give a file in a writable folder"):
+            write_report(content, file / "report.html")
+        assert {entry.name for entry in tmp_path.iterdir()} == {"report.html", "file"}
+
+    def test_many_scores_stay_small(self, content: ReportContent) -> None:
+        rng = np.random.default_rng(1)
+        labels = rng.integers(0, 2, 100_000)
+        many = replace(content, scores=rng.normal(labels, 1.0), labels=labels, gallery={})
+        assert len(render(many)) < 300_000
+
+
+class TestFigures:
+    def test_carry_the_point_of_the_decision(self, content: ReportContent, page: Page) -> None:
+        called, abnormal = content.scores > content.decision["threshold"], content.labels == 1
+        sensitivity, false_positives = called[abnormal].mean(), called[~abnormal].mean()
+        assert f"sensitivity {sensitivity:.2f}, false-positive rate {false_positives:.2f}" in page.text
+        assert f"precision {abnormal[called].mean():.2f}, recall {sensitivity:.2f}" in page.text
+        cells = [called[side].sum() if of else (~called[side]).sum() for side in (~abnormal, abnormal) for of in (0, 1)]
+        counts = re.search(r"called abnormal normal (\d+) [\d.]+% (\d+) .*?abnormal (\d+) [\d.]+% (\d+)", page.text)
+        assert counts
+        assert [int(count) for count in counts.groups()] == cells
+
+    def test_have_alternative_text_with_numbers(self, content: ReportContent, page: Page) -> None:
+        drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+        assert len(drawings) == 5
+        assert all(attributes["role"] == "img" for attributes in drawings)
+        auroc = content.rows[0].evaluation.estimates["auroc"].value
+        assert f"ROC curve. AUROC {auroc:.3f}" in drawings[1]["aria-label"]
+        trivial = content.rows[3].evaluation.estimates["auroc"].value
+        assert f"mean intensity {trivial:.3f}" in drawings[1]["aria-label"]
+        assert "Epoch 3: train 300, validation 316.7." in drawings[3]["aria-label"]
+
+    def test_legend_counts_the_images(self, page: Page) -> None:
+        for entry in ("normal (80)", "abnormal (40)", "validation normals (50)"):
+            assert entry in page.text
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        arrays(np.float64, st.integers(1, 40), elements=st.floats(-1e6, 1e6, width=32)),
+        st.floats(-1e6, 1e6, width=32),
+    )
+    def test_histogram_shows_all_scores_and_the_threshold(self, scores: np.ndarray, threshold: float) -> None:
+        labels = np.resize([0, 1, -1], scores.size)
+        figure = score_histogram(scores, labels, scores[:0], threshold)
+        assert len(figure.axes[0].patches) == 2 * min(scores.size, 3)  # a filled one and its line for each class
+        for bars in figure.axes[0].patches:
+            shares, edges, _ = bars.get_data()
+            assert shares.sum() == pytest.approx(1)
+            assert (np.diff(edges) > 0).all()
+            assert edges[0] < threshold < edges[-1]
+
+    def test_one_wild_score_does_not_hide_the_others(self) -> None:
+        scores = np.append(np.linspace(0, 1, 500), 1e9)
+        figure = score_histogram(scores, np.zeros(501, int), np.empty(0), 0.5)
+        assert figure.axes[0].get_xlim()[1] < 2
+        assert "1 beyond the axis" in figure.axes[0].get_xlabel()
+
+    def test_training_terms_are_gathered_by_side(self) -> None:
+        terms = training_terms([{"epoch": 1, "train/kl": 2.0}, {"epoch": 2, "train/kl": 1.0, "validation/kl": 3.0}])
+        assert list(terms) == ["kl"]
+        np.testing.assert_array_equal(terms["kl"]["train"], [2, 1])
+        np.testing.assert_array_equal(terms["kl"]["validation"], [np.nan, 3])
+
+    @pytest.mark.parametrize(("first", "scale"), [(5000.0, "log"), (50.0, "linear"), (-1.0, "linear")])
+    def test_training_axis_is_logarithmic_where_needed(self, first: float, scale: str) -> None:
+        figure = training_figure(np.arange(3), {"train": np.array([first, 20.0, 10.0])})
+        assert figure.axes[0].get_yscale() == scale
+
+    def test_take_their_colours_from_the_page(self, content: ReportContent, page: Page) -> None:
+        drawings = "".join(re.findall(r"<svg.*?</svg>", page.source, re.DOTALL))
+        for role, colour in COLOURS.items():
+            assert drawings.count(colour) == drawings.count(f"var(--{role}, {colour})") > 0
+        assert not re.search(r"(fill|stroke): ?#(?!fff)", drawings)
+
+    def test_ids_differ_between_figures_and_texts_are_escaped(self) -> None:
+        figure = training_figure(np.arange(2), {"train": np.array([2.0, 1.0])})
+        first, second = (inline_svg(figure, name, 'a "quoted" <text>') for name in ("one", "two"))
+        assert 'aria-label="a &#34;quoted&#34; &lt;text&gt;"' in first
+        assert not set(re.findall(r'id="([^"]+)"', first)) & set(re.findall(r'id="([^"]+)"', second))
+
+
+class TestStyle:
+    """The palette in report.css: the same as in the figures, and readable on the page and its cards."""
+
+    @staticmethod
+    def palettes() -> list[dict[str, str]]:
+        css = files("sanoscope.report").joinpath("report.css").read_text(encoding="utf-8")
+        blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+        return [dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block)) for block in blocks]
+
+    def test_light_is_what_figures_are_drawn_with(self) -> None:
+        light, dark = self.palettes()
+        assert {role: light[role] for role in COLOURS} == COLOURS
+        assert dark.keys() == light.keys()
+
+    @pytest.mark.parametrize("role", sorted(COLOURS.keys() - {"rule"}))
+    def test_contrast_is_accessible(self, role: str) -> None:
+        for palette in self.palettes():
+            for ground in ("page", "card"):
+                lighter, darker = sorted((_luminance(palette[role]), _luminance(palette[ground])), reverse=True)
+                assert (lighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2.1, level AA
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.1."""
+    values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+class TestDisplay:
+    def test_stretches_between_low_and_high(self) -> None:
+        pixels = np.array([-5.0, -1.0, 0.0, 1.0, 7.0, np.nan]).reshape(1, 6, 1)
+        shown = display(pixels, -1, 1)
+        assert shown.shape == (1, 6, 3)
+        assert shown.dtype == np.uint8
+        np.testing.assert_array_equal(shown[0, :, 0], [0, 0, 128, 255, 255, 0])
+        np.testing.assert_array_equal(shown[..., 0], shown[..., 2])
+
+    def test_colours_pass_and_other_channels_become_grey(self) -> None:
+        colours = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(display(colours, 0, 255), colours)
+        two = display(np.array([[[0, 4095]]], dtype=np.uint16), 0, 4095)
+        np.testing.assert_array_equal(two, [[[128, 128, 128]]])
+
+    def test_no_range_is_black(self) -> None:
+        assert not display(np.full((2, 2, 1), 3.0), 3, 3).any()
+
+    def test_png_is_lossless(self) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(image)))), image)
+
+
+class TestOverlay:
+    @given(
+        arrays(np.uint8, (3, 4, 3)),
+        st.sampled_from([0.0, -2.0, np.nan]),
+        st.floats(0, 1e6, allow_subnormal=False),
+    )
+    def test_where_nothing_is_found_the_image_stays(self, image: np.ndarray, nothing: float, scale: float) -> None:
+        np.testing.assert_array_equal(overlay(image, np.full((3, 4), nothing), scale), image)
+
+    def test_without_a_scale_the_image_stays(self) -> None:
+        image = np.full((2, 2, 3), 9, np.uint8)
+        result = overlay(image, np.ones((2, 2)), 0.0)
+        np.testing.assert_array_equal(result, image)
+        assert not np.shares_memory(result, image)
+
+    def test_grows_with_the_map(self) -> None:
+        black = np.zeros((1, 500, 3), np.uint8)
+        rising = overlay(black, np.linspace(0, 1, 500)[None], 1.0)[0].astype(float)
+        luminance = rising @ [0.2126, 0.7152, 0.0722]
+        assert (np.diff(luminance) >= -1).all()  # but for rounding
+        strongest = np.array(matplotlib.colormaps["inferno"](0.9)[:3]) * 255 * 0.7
+        np.testing.assert_allclose(rising[-1], strongest, atol=1.5)
+        # What is left of the image: the difference between white and black beneath the same map.
+        white = overlay(black + 255, np.linspace(0, 1, 500)[None], 1.0)[0].astype(float)
+        left = (white - rising).mean(axis=1)
+        assert left[0] == 255
+        assert (np.diff(left) <= 1).all()
+        assert 40 < left[-1] < 130
+
+    def test_depends_on_the_share_of_the_scale_and_is_full_from_there(self) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        heatmap = np.random.default_rng(1).random((8, 8))
+        np.testing.assert_array_equal(overlay(image, heatmap, 1.0), overlay(image, 4 * heatmap, 4.0))
+        full = overlay(image, np.full((8, 8), 2.0), 2.0)
+        np.testing.assert_array_equal(overlay(image, np.full((8, 8), 9.0), 2.0), full)
+        assert (full != image).any()
