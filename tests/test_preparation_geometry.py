@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -109,6 +109,13 @@ def test_maps_come_back_in_any_source_size(
     assert restored.min() >= min(heatmap.min(), 0) - 1e-6
 
 
+def test_maps_come_back_bilinearly() -> None:
+    heatmap = textured((16, 16), np.float32)
+    picture = geometry(16).apply(textured((40, 50, 1)))
+    expected = Image.fromarray(heatmap).resize((50, 40), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(geometry(16).restore(heatmap, picture.trace), np.asarray(expected))
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(24, 200),
@@ -120,7 +127,7 @@ def test_maps_come_back_in_any_source_size(
 def test_a_bright_blob_comes_back_to_its_place(height: int, width: int, down: float, across: float, crop: str) -> None:
     centre = np.array([height / 2, width / 2]) + (np.array([down, across]) - 0.5) * min(height, width)
     rows, columns = np.indices((height, width))
-    spread = max(height, width) / 16
+    spread = min(height, width) / 16
     blob = np.exp(-((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) / (2 * spread**2))
     image = (blob * 60000 + 1).astype(np.uint16)[..., None]
     image[: height // 12], image[:, : width // 12] = 0, 0  # something to crop to
@@ -237,11 +244,12 @@ def between_class_variance(values: np.ndarray, upper: np.ndarray) -> float:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 255), min_size=2, max_size=60).filter(lambda values: len(set(values)) > 1))
+@example(list(range(256)))  # the value after the threshold lies on the edge of its bin
 def test_otsu_is_the_best_of_all_thresholds(drawn: list[int]) -> None:
-    values = np.array([*drawn, 0, 256], float)  # so that bins are one level wide
-    threshold = otsu(values)
-    best = max(between_class_variance(values, values >= cut) for cut in range(257))
-    assert between_class_variance(values, values > threshold) == pytest.approx(best)
+    values = np.array([*drawn, 0, 256], float)  # so that bins are one level wide, the last with both its edges
+    bins = values.clip(max=255)
+    best = max(between_class_variance(bins, bins >= cut) for cut in range(1, 256))
+    assert between_class_variance(bins, values > otsu(values)) == pytest.approx(best)
 
 
 @settings(deadline=None)

@@ -11,8 +11,12 @@ from scipy.stats import wasserstein_distance
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import OptionError
 from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.preparation.preparation import Preparation
+from sanoscope.recipes import get_recipe
+from sanoscope.scoring.inference import BATCH, Inference
 from sanoscope.scoring.reconstruction import SCORES, ReconstructionScoring
 from sanoscope.scoring.trivial import COMPONENTS, LEAST_DEVIATION, NAMES, PCA_IMAGES, TrivialScores
 from sanoscope.scoring.wasserstein import wasserstein
@@ -47,9 +51,7 @@ def scoring(
 
 
 def pairs(values: st.SearchStrategy[float]) -> st.SearchStrategy[list[tuple[float, float]]]:
-    return st.lists(st.tuples(values, values), min_size=4, max_size=24).filter(
-        lambda drawn: len(drawn) % 4 == 0
-    )
+    return st.lists(st.tuples(values, values), min_size=4, max_size=24).filter(lambda drawn: len(drawn) % 4 == 0)
 
 
 @settings(deadline=None)
@@ -116,9 +118,7 @@ def test_the_deciding_score_comes_first_and_others_where_asked_for(images: Tenso
 
 @pytest.mark.parametrize("latent", ["mean", "sample"])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_score_depends_on_the_image_alone(
-    images: Tensor, latent: str, memory_format: torch.memory_format
-) -> None:
+def test_score_depends_on_the_image_alone(images: Tensor, latent: str, memory_format: torch.memory_format) -> None:
     vae = ToyVAE()
     together = scoring(latent=latent)(vae, images)
     order = torch.tensor([4, 0, 5, 2])
@@ -186,9 +186,7 @@ def test_trivial_scores_are_their_closed_forms(normals: np.ndarray) -> None:
     scores = fitted(normals).score(new)
     flat, known = new.reshape(7, -1), normals.reshape(50, -1)
     assert tuple(scores) == NAMES
-    np.testing.assert_allclose(
-        scores["mean intensity"], np.abs(flat.mean(1) - known.mean()), rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(scores["mean intensity"], np.abs(flat.mean(1) - known.mean()), rtol=1e-4, atol=1e-6)
     z = (flat - known.mean(0)) / known.std(0)
     np.testing.assert_allclose(scores["per-pixel z-map"], np.abs(z).mean(1), rtol=1e-4)
     pca = PCA(min(COMPONENTS, 32)).fit(known)
@@ -246,3 +244,53 @@ def test_many_normals_are_drawn_from_with_the_seed() -> None:
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first.max() >= PCA_IMAGES  # from all of them, not from the first ones
+
+
+@pytest.fixture
+def small() -> tuple[Preparation, VariationalAutoencoder]:
+    """A preparation to 8×8 grey, fitted, and an untrained network for it."""
+    recipe = get_recipe("conv-vae").with_options(
+        {"preparation.image_size": 8, "network.latent": 3, "network.widths": [2, 3]}
+    )
+    preparation = recipe.build("preparation")
+    preparation.fit(patches(4))
+    torch.manual_seed(0)
+    return preparation, recipe.build("network", in_channels=1, image_size=8)
+
+
+def patches(count: int) -> Cases:
+    generator = np.random.default_rng(0)
+    return Cases(Case(str(i), pixels=generator.integers(0, 256, (8, 8), np.uint8)) for i in range(count))
+
+
+def test_many_pictures_are_scored_as_one_by_one(small: tuple[Preparation, VariationalAutoencoder]) -> None:
+    preparation, vae = small
+    pictures = preparation.decode(patches(BATCH + 3))
+    trivial = TrivialScores().fit(4, lambda rows: preparation.tensors(pictures.batch(rows)).numpy(), 0)
+    inference = Inference(vae.train(), scoring("kl"), preparation, trivial, "cpu")
+    result = inference.run(pictures)
+    assert tuple(result.scores) == ("kl", "wasserstein", "mse", "elbo", *NAMES)
+    assert result.maps.shape == (BATCH + 3, 8, 8)
+    latents = inference.latents(pictures)
+    assert latents.shape == (BATCH + 3, 3)
+    for row in (0, BATCH - 1, BATCH, BATCH + 2):
+        images = preparation.tensors(pictures.batch([row]))
+        alone = scoring("kl")(vae.eval(), images)
+        np.testing.assert_allclose(result.maps[row], alone.maps[0], atol=1e-5)
+        expected = {name: values.item() for name, values in alone.scores.items()}
+        expected |= {name: values.item() for name, values in trivial.score(images.numpy()).items()}
+        found = {name: values[row] for name, values in result.scores.items()}
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        np.testing.assert_allclose(latents[row], scoring().latents(vae, images)[0], atol=1e-5)
+
+
+def test_inference_of_nothing_and_of_a_few(small: tuple[Preparation, VariationalAutoencoder]) -> None:
+    preparation, vae = small
+    pictures = preparation.decode(patches(5))
+    inference = Inference(vae, scoring(also="none"), preparation, None, "cpu")
+    none = pictures.subset([])
+    assert all(values.shape == (0,) for values in inference.run(none).scores.values())
+    assert inference.latents(none).shape == (0, 3)
+    prepared, reconstructions = inference.pictures(pictures.subset([3, 1]))
+    torch.testing.assert_close(prepared, preparation.tensors(pictures.batch([3, 1])))
+    torch.testing.assert_close(reconstructions, scoring()(vae, prepared).reconstructions)

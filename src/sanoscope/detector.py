@@ -305,7 +305,7 @@ class Detector:
         Raises:
             ImageError: If a case cannot be read; ``score`` lists such cases instead.
         """
-        return self._run_all(cases).scores[self.recipe["scoring.score"]]
+        return self._inference().deciding_score(self._all_pictures(cases))
 
     def predict(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
         """1 for abnormal, 0 for normal, ``(N,)``."""
@@ -323,9 +323,6 @@ class Detector:
         """The latents ``(N, L)``: posterior means."""
         return self._inference().latents(self._all_pictures(cases))
 
-    def _run_all(self, cases: Cases | np.ndarray | str | Path) -> BatchResult:
-        return self._inference().run(self._all_pictures(cases))
-
     def _all_pictures(self, cases: Cases | np.ndarray | str | Path) -> Pictures:
         self._require_fitted()
         pictures = self.preparation_.decode(_as_cases(cases))
@@ -336,7 +333,8 @@ class Detector:
 
     def _inference(self) -> Inference:
         scoring = self.recipe.build("scoring", beta=self.recipe["objective.beta"])
-        return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device)
+        bfloat16 = mixed_precision(scoring.precision, self.device)
+        return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device, bfloat16)
 
     def _require_fitted(self) -> None:
         if not self.fitted:

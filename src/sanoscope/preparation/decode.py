@@ -61,7 +61,7 @@ def _content(case: Case) -> bytes | np.ndarray:
     if case.pixels is not None:
         return case.pixels
     if case.path is None:
-        raise ImageError("has neither a file nor pixels")
+        raise ImageError(f"{case}: has neither a file nor pixels")
     try:
         return case.path.read_bytes()
     except OSError as error:
@@ -172,7 +172,7 @@ def _write(cache: DecodedCache, block: list[_Decoded]) -> None:
 def _collect(cases: Cases, keys: list[str | None], failures: dict[str, str], cache: DecodedCache) -> Pictures:
     blocks = cache.blocks()
     places = {key: (number, row) for number, block in enumerate(blocks) for key, row in block.rows.items()}
-    # Only the case that was decoded carries the reason; others with the same content share it.
+    # Of cases with the same content one was decoded, and so has the reason for all.
     reasons = {key: failures[case.name] for case, key in zip(cases, keys, strict=True) if key and case.name in failures}
     kept, where, read, unreadable = [], [], [], []
     for index, (case, key) in enumerate(zip(cases, keys, strict=True)):
@@ -180,9 +180,12 @@ def _collect(cases: Cases, keys: list[str | None], failures: dict[str, str], cac
             kept.append(index)
             where.append(places[key])
             read.append(key)
+        elif case.name in failures:
+            unreadable.append(Unreadable(case, failures[case.name]))
+        elif key in reasons:
+            unreadable.append(Unreadable(case, f"{case}: the same content as {reasons[key]}"))
         else:
-            reason = failures.get(case.name) or reasons.get(key or "") or f"{case}: changed while it was being read"
-            unreadable.append(Unreadable(case, reason))
+            unreadable.append(Unreadable(case, f"{case}: changed while it was being read"))
     return Pictures(cases[kept], blocks, where, read, unreadable)
 
 

@@ -68,9 +68,7 @@ class Phantoms:
         folder = Path(folder)
         splits = [None] * len(self.images) if splits is None else list(splits)
         if len(splits) != len(self.images):
-            raise DataError(
-                f"phantoms: {len(splits)} splits for {len(self.images)} images; give one an image"
-            )
+            raise DataError(f"phantoms: {len(splits)} splits for {len(self.images)} images; give one an image")
         if unknown := {split for split in splits if split not in (*SPLITS, None)}:
             raise DataError(f"phantoms: unknown split '{unknown.pop()}'; one of {', '.join(SPLITS)}")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -87,9 +85,7 @@ class Phantoms:
                 Image.fromarray(mask).save(folder / mask_path)
             rows.append((path, int(label), mask_path, subject, split))
         manifest = folder / "manifest.csv"
-        pd.DataFrame(rows, columns=["path", "label", "mask", "subject", "split"]).to_csv(
-            manifest, index=False
-        )
+        pd.DataFrame(rows, columns=["path", "label", "mask", "subject", "split"]).to_csv(manifest, index=False)
         return manifest
 
 

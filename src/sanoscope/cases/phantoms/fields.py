@@ -53,13 +53,32 @@ def smooth_noise(
     along = np.asarray(sigma, float)[..., None, None]
     across = along if sigma_across is None else np.asarray(sigma_across, float)[..., None, None]
     cos, sin = (f(np.asarray(angle, float))[..., None, None] for f in (np.cos, np.sin))
-    frequency = 2 * np.pi * np.fft.fftfreq(size)
-    kx, ky = frequency[None, :], frequency[:, None]
+    kx, ky = frequencies(size)
     gain = np.exp(-0.5 * ((along * (kx * cos + ky * sin)) ** 2 + (across * (ky * cos - kx * sin)) ** 2))
-    gain[..., 0, 0] = 0.0
-    gain = gain / np.sqrt(np.mean(gain**2, axis=(-2, -1), keepdims=True))
-    spectrum = np.fft.fft2(rng.standard_normal((count, size, size)))
-    return np.asarray(np.fft.ifft2(spectrum * gain).real)
+    return shaped_noise(rng, gain, count)
+
+
+def frequencies(size: int) -> tuple[Array, Array]:
+    """Horizontal and vertical angular frequencies of a square's real transform, ``(1, size // 2 + 1)``, ``(size, 1)``."""
+    return 2 * np.pi * np.fft.rfftfreq(size)[None, :], 2 * np.pi * np.fft.fftfreq(size)[:, None]
+
+
+def shaped_noise(rng: np.random.Generator, gain: Array, count: int) -> Array:
+    """Gaussian noise with a given gain at each frequency but 0, scaled to unit variance.
+
+    Args:
+        rng: Source of the noise.
+        gain: As large as ``frequencies`` broadcast, for all fields or one each, ``([count,] H, H // 2 + 1)``.
+        count: How many fields.
+
+    Returns:
+        ``(count, H, H)``.
+    """
+    shape = (gain.shape[-2],) * 2
+    white = rng.standard_normal((count, *shape))
+    noise, kernel = (np.fft.irfft2(spectrum, s=shape) for spectrum in (np.fft.rfft2(white) * gain, gain))
+    noise, kernel = (field - field.mean(axis=(-2, -1), keepdims=True) for field in (noise, kernel))
+    return np.asarray(noise / np.sqrt(np.sum(kernel**2, axis=(-2, -1), keepdims=True)))
 
 
 def shaken_lattice(
@@ -77,9 +96,8 @@ def shaken_lattice(
     Returns:
         Columns and rows of the points, each ``(count, P)``.
     """
-    steps = (
-        int(np.ceil(0.82 * size / spacing.min())) + 1
-    )  # half the square's diagonal, in rows of the lattice
+    rows = 0.82 * size / spacing.min(initial=size)  # of the lattice in half the diagonal
+    steps = int(np.ceil(rows)) + 1
     row, column = np.mgrid[-steps : steps + 1, -steps : steps + 1].reshape(2, -1)
     moves = rng.normal(0, shake, (2, count, row.size)) + rng.uniform(-0.5, 0.5, (2, count, 1))
     a = (column + 0.5 * (row % 2) + moves[0]) * spacing[:, None]
@@ -118,5 +136,4 @@ def blob_depth(outline: Array, x: Array, y: Array, size: int) -> Array:
     dx, dy = columns - x[:, None, None], rows - y[:, None, None]
     turn = outline.shape[1] / (2 * np.pi)
     at = np.rint(np.arctan2(dy, dx) * turn).astype(int) % outline.shape[1]
-    radius = np.take_along_axis(outline, at.reshape(x.size, size * size), axis=1).reshape(at.shape)
-    return np.asarray(radius - np.hypot(dx, dy))
+    return np.asarray(outline[np.arange(x.size)[:, None, None], at] - np.hypot(dx, dy))

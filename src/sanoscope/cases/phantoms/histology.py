@@ -131,4 +131,4 @@ def _photograph(rng: np.random.Generator, haematoxylin: Array, eosin: Array) -> 
     images = lamp * light[..., None] * np.exp(-density)
     images = ndimage.gaussian_filter(images, (0, 0.55, 0.55, 0), mode="nearest")  # the objective's blur
     images += rng.normal(0, 2.0, images.shape)  # the camera's noise, in grey levels
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(images), 0, 255).astype(np.uint8))

@@ -8,7 +8,7 @@ import numpy as np
 
 from sanoscope.cases.phantoms.fields import Array, shaken_lattice, soft_step
 
-HARMONICS = np.arange(2, 5)  # lobes of an outline: the first harmonic would only move it, finer ones are lost
+HARMONICS = np.arange(2, 5)  # lobes of an outline: the first would only move it, finer ones are lost
 AT_ONCE = 2048  # cells painted together: their windows then stay in the processor's cache
 
 
@@ -38,7 +38,7 @@ class Kind:
 SPINDLE = Kind(radius=2.4, spread=0.16, aspect=3.2, lobes=0.03, density=1.05, clumps=0.12, rim=0.0)
 LYMPHOCYTE = Kind(radius=2.7, spread=0.08, aspect=1.08, lobes=0.02, density=1.35, clumps=0.12, rim=0.0)
 EPITHELIAL = Kind(radius=3.3, spread=0.08, aspect=1.25, lobes=0.02, density=1.2, clumps=0.12, rim=0.25)
-TUMOUR = Kind(radius=5.2, spread=0.22, aspect=1.25, lobes=0.09, density=1.7, clumps=0.4, rim=0.35)
+TUMOUR = Kind(radius=5.2, spread=0.22, aspect=1.25, lobes=0.09, density=1.65, clumps=0.4, rim=0.35)
 ERYTHROCYTE = Kind(radius=2.7, spread=0.08, aspect=1.2, lobes=0.02, density=1.1, clumps=0.0, rim=0.2)
 
 
@@ -61,9 +61,7 @@ class Cells:
         return Cells(self.kind, self.image[keep], self.x[keep], self.y[keep], self.angle[keep])
 
 
-def scatter(
-    rng: np.random.Generator, kind: Kind, chance: Array, spacing: float, angle: Array | None = None
-) -> Cells:
+def scatter(rng: np.random.Generator, kind: Kind, chance: Array, spacing: float, angle: Array | None = None) -> Cells:
     """Cells on shaken lattices, wherever there is room.
 
     Args:
@@ -103,9 +101,7 @@ def line_up(
     at = np.rint(ray / (2 * np.pi) * path.shape[1]).astype(int) % path.shape[1]
     radius = path[which, at] + rng.normal(0, 0.5, which.size)
     direction = ray + rng.normal(0, 0.2, which.size) + (np.pi / 2 if kind is SPINDLE else 0.0)
-    return Cells(
-        kind, image[which], x[which] + radius * np.cos(ray), y[which] + radius * np.sin(ray), direction
-    )
+    return Cells(kind, image[which], x[which] + radius * np.cos(ray), y[which] + radius * np.sin(ray), direction)
 
 
 def paint(rng: np.random.Generator, cells: Cells, texture: Array) -> Array:
@@ -149,10 +145,11 @@ def _windows(
     along = ((columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)) / long
     across = ((rows - y) * np.cos(angle) - (columns - x) * np.sin(angle)) / short
     distance = np.hypot(along, across)
-    ray = np.arctan2(across, along)
-    outline = np.ones_like(distance)
-    for order, cosine, sine in zip(HARMONICS, *lobes[..., None, None], strict=True):
-        outline += cosine * np.cos(order * ray) + sine * np.sin(order * ray)
+    ray = (along + 1j * across) / np.maximum(distance, 1e-9)
+    power, outline = ray, np.ones_like(distance)
+    for lobe in (lobes[0] - 1j * lobes[1])[..., None, None]:
+        power = power * ray  # exp(i k angle), from the second harmonic on
+        outline += (lobe * power).real
     on_image = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     pixel = np.where(on_image, (image * height + rows) * width + columns, -1)
     return pixel, (outline - distance) * short  # near enough the depth in pixels, as nuclei are not very long

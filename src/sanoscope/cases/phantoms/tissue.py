@@ -79,9 +79,7 @@ def stroma(rng: np.random.Generator, angle: Array, size: int) -> Tissue:
     image = np.broadcast_to(np.arange(count)[:, None, None], wave[0].shape)
     at = np.stack([image, rows + wave[0], columns + wave[1]])
     fibres, bundles = (
-        ndimage.map_coordinates(
-            smooth_noise(rng, count, size, along, across, angle), at, order=1, mode="grid-wrap"
-        )
+        ndimage.map_coordinates(smooth_noise(rng, count, size, along, across, angle), at, order=1, mode="grid-wrap")
         for along, across in ((11.0, 0.9), (9.0, 3.0))
     )
     eosin = rng.normal(0.62, 0.07, (count, 1, 1)) * np.exp(0.15 * fibres + 0.12 * bundles)
@@ -106,12 +104,9 @@ def add_fat(rng: np.random.Generator, tissue: Tissue, which: Array) -> None:
     vacuole = soft_step((second - first) / 2 - each(rng, 0.6, 1.3, count), 1.5)
     share = smooth_noise(rng, count, size, 12.0) + each(rng, -0.3, 1.6, count)
     row, column = (np.clip(np.rint(v), 0, size - 1).astype(int) for v in (y, x))
-    is_fat = share[np.arange(count)[:, None], row, column] > 0
-    tissue.empty(
-        which,
-        vacuole
-        * np.take_along_axis(is_fat[:, None], nearest.reshape(count, 1, -1), 2).reshape(vacuole.shape),
-    )
+    image = np.arange(count)[:, None]
+    is_fat = share[image, row, column] > 0
+    tissue.empty(which, vacuole * is_fat[image[..., None], nearest])
 
 
 def add_edge(rng: np.random.Generator, tissue: Tissue, which: Array) -> None:
@@ -132,9 +127,7 @@ def add_ducts(rng: np.random.Generator, tissue: Tissue, which: Array) -> None:
     depth = blob_depth(outline, x, y, size)
     wall = each(rng, 8.5, 10.5, count)
     tissue.fill(which, soft_step(depth + wall + 1.5, 1.5), 0.75, 0.08)
-    tissue.fill(
-        which, soft_step(depth + wall, 1.2), each(rng, 0.40, 0.55, count), each(rng, 0.16, 0.30, count)
-    )
+    tissue.fill(which, soft_step(depth + wall, 1.2), each(rng, 0.40, 0.55, count), each(rng, 0.16, 0.30, count))
     tissue.empty(which, soft_step(depth, 1.5) * each(rng, 0.7, 1.0, count))
     tissue.cells += [
         line_up(rng, EPITHELIAL, which, outline + wall[:, 0] / 2, x, y, spacing=6.6),
@@ -169,9 +162,7 @@ def add_tumour(rng: np.random.Generator, tissue: Tissue, which: Array) -> Array:
     depth = blob_depth(blob_outline(rng, radius, roughness=0.25), x, y, size)
     rows, columns = pixel_grid(size)
     centre = np.exp(-0.005 * ((columns - x[:, None, None]) ** 2 + (rows - y[:, None, None]) ** 2))
-    solid = (
-        smooth_noise(rng, count, size, 5.5) + each(rng, 0.2, 1.2, count) + 1.5 * centre
-    )  # never without a nest
+    solid = smooth_noise(rng, count, size, 5.5) + each(rng, 0.2, 1.2, count) + 1.5 * centre  # never without a nest
     region = soft_step(depth, 2.5)
     nest = region * soft_step(solid, 0.25)
     cleft = region * soft_step(solid + 0.55, 0.3) - nest
@@ -184,9 +175,7 @@ def add_tumour(rng: np.random.Generator, tissue: Tissue, which: Array) -> Array:
     return np.asarray(depth > 0)
 
 
-def add_stromal_cells(
-    rng: np.random.Generator, tissue: Tissue, angle: Array, cellular: Array, inflamed: Array
-) -> None:
+def add_stromal_cells(rng: np.random.Generator, tissue: Tissue, angle: Array, cellular: Array, inflamed: Array) -> None:
     """Fibroblasts along the fibres and scattered lymphocytes; many of them in the images named.
 
     Args:
