@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from sanoscope.cases.phantoms import anatomy
 from sanoscope.cases.phantoms.anatomy import Slices
-from sanoscope.cases.phantoms.collection import Phantoms, check_whole, is_healthy
+from sanoscope.cases.phantoms.collection import Phantoms, check_whole, gather, generators, is_healthy
 from sanoscope.cases.phantoms.fields import Array, blob_depth, blob_outline, smooth_noise, soft_step
 from sanoscope.errors import DataError
 
@@ -55,24 +55,15 @@ def brain_phantoms(
     check_whole("healthy_every", healthy_every, least=0)
     if bit_depth not in (8, 12):
         raise DataError(f"phantoms: bit_depth={bit_depth!r}; give 8 or 12")
-    signals, masks = [], []
-    for subject, child in enumerate(np.random.SeedSequence(seed).spawn(subjects)):
-        rng = np.random.default_rng(child)
+    top = 2**bit_depth - 1
+    parts = []
+    for subject, rng in enumerate(generators(seed, subjects)):
         brain = anatomy.slices(rng, slices_per_subject, size)
         lesions = 0 if is_healthy(subject, healthy_every) else int(rng.integers(1, 3))
         signal, mask = _tissue_signal(rng, brain, lesions)
-        signals.append(_scan(rng, brain, signal))
-        masks.append(mask)
-    top = 2**bit_depth - 1
-    levels = np.clip(np.rint(np.concatenate(signals) * top), 0, top)
-    abnormal = np.concatenate(masks)
-    names = [f"subject-{subject:02d}" for subject in range(subjects) for _ in range(slices_per_subject)]
-    return Phantoms(
-        images=levels.astype(np.uint8 if bit_depth == 8 else np.uint16),
-        labels=abnormal.any(axis=(1, 2)).astype(int),
-        masks=abnormal,
-        subjects=names,
-    )
+        levels = np.clip(np.rint(_scan(rng, brain, signal) * top), 0, top)
+        parts.append((levels.astype(np.uint8 if bit_depth == 8 else np.uint16), mask))
+    return gather(parts)
 
 
 def _tissue_signal(rng: np.random.Generator, brain: Slices, lesions: int) -> tuple[Array, Array]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from sanoscope.cases.case import SPLITS, Case, Cases
+from sanoscope.cases.manifest import write_manifest
 from sanoscope.errors import DataError
 
 
@@ -75,18 +75,28 @@ class Phantoms:
             raise DataError(f"{folder}: already there and not an empty folder; choose another or remove it")
         for subject in dict.fromkeys(self.subjects):
             (folder / subject).mkdir(parents=True)
-        rows = []
-        for name, image, label, mask, subject, split in zip(
-            self.names, self.images, self.labels, self.masks, self.subjects, splits, strict=True
-        ):
-            path, mask_path = f"{name}.png", f"{name}_mask.png" if label else ""
-            Image.fromarray(image).save(folder / path)
-            if label:
-                Image.fromarray(mask).save(folder / mask_path)
-            rows.append((path, int(label), mask_path, subject, split))
+        written = []
+        for case, split in zip(self.cases(), splits, strict=True):
+            path, mask = folder / f"{case.name}.png", folder / f"{case.name}_mask.png" if case.label else None
+            Image.fromarray(case.pixels).save(path)
+            if mask is not None:
+                Image.fromarray(case.mask_pixels.astype(np.uint8) * 255).save(mask)
+            written.append(replace(case, path=path, pixels=None, mask=mask, mask_pixels=None, split=split))
         manifest = folder / "manifest.csv"
-        pd.DataFrame(rows, columns=["path", "label", "mask", "subject", "split"]).to_csv(manifest, index=False)
+        write_manifest(Cases(written), manifest)
         return manifest
+
+
+def gather(parts: list[tuple[np.ndarray, np.ndarray]]) -> Phantoms:
+    """The phantoms of images and masks of each subject; an image is abnormal where its mask is not empty."""
+    images, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    subjects = [f"subject-{number:02d}" for number, (part, _) in enumerate(parts) for _ in part]
+    return Phantoms(images, masks.any(axis=(1, 2)).astype(int), masks, subjects)
+
+
+def generators(seed: int, subjects: int) -> list[np.random.Generator]:
+    """An independent source of randomness for each subject, the same however many follow."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(subjects)]
 
 
 def check_whole(name: str, value: int, least: int) -> None:

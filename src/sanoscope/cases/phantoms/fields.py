@@ -59,7 +59,11 @@ def smooth_noise(
 
 
 def frequencies(size: int) -> tuple[Array, Array]:
-    """Horizontal and vertical angular frequencies of a square's real transform, ``(1, size // 2 + 1)``, ``(size, 1)``."""
+    """Horizontal and vertical angular frequencies of a square's real Fourier transform.
+
+    Returns:
+        ``(1, size // 2 + 1)`` and ``(size, 1)``, in radians a pixel.
+    """
     return 2 * np.pi * np.fft.rfftfreq(size)[None, :], 2 * np.pi * np.fft.fftfreq(size)[:, None]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from sanoscope.cases.phantoms import tissue as architecture
-from sanoscope.cases.phantoms.collection import Phantoms, check_fraction, check_whole, is_healthy
+from sanoscope.cases.phantoms.collection import Phantoms, check_fraction, check_whole, gather, generators, is_healthy
 from sanoscope.cases.phantoms.fields import Array, each, pixel_grid, smooth_noise, soft_step
 from sanoscope.cases.phantoms.nuclei import ERYTHROCYTE, TUMOUR, paint
 from sanoscope.cases.phantoms.tissue import Tissue
@@ -69,18 +69,13 @@ def histology_phantoms(
     check_whole("size", size, least=32)
     check_whole("seed", seed, least=0)
     check_whole("healthy_every", healthy_every, least=0)
-    images, labels, masks = [], [], []
-    for subject, child in enumerate(np.random.SeedSequence(seed).spawn(subjects)):
-        rng = np.random.default_rng(child)
+    parts = []
+    for subject, rng in enumerate(generators(seed, subjects)):
         ill = np.zeros(images_per_subject, bool)
         if not is_healthy(subject, healthy_every):
             ill[rng.permutation(images_per_subject)[: round(abnormal_fraction * images_per_subject)]] = True
-        subject_images, subject_masks = _subject(rng, ill, size)
-        images.append(subject_images)
-        masks.append(subject_masks)
-        labels.append(ill.astype(int))
-    names = [f"subject-{subject:02d}" for subject in range(subjects) for _ in range(images_per_subject)]
-    return Phantoms(np.concatenate(images), np.concatenate(labels), np.concatenate(masks), names)
+        parts.append(_subject(rng, ill, size))
+    return gather(parts)
 
 
 def _subject(rng: np.random.Generator, ill: Array, size: int) -> tuple[Array, Array]:
