@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--measure", choices=sorted(MEASUREMENTS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        files = sorted(file for file in arguments.data.rglob("*.png") if not file.stem.endswith("_mask"))[: arguments.images]
+        files = sorted(file for file in arguments.data.rglob("*.png") if not file.stem.endswith("_mask"))[
+            : arguments.images
+        ]
         rate = MEASUREMENTS[arguments.measure](files)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"rate": rate, "peak": peak}))
@@ -51,7 +53,9 @@ def _draw(folder: Path, count: int) -> Path:
     from sanoscope import histology_phantoms
 
     per_subject = 40
-    histology_phantoms(subjects=-(-count // per_subject), images_per_subject=per_subject, size=50).save(folder / "images")
+    histology_phantoms(subjects=-(-count // per_subject), images_per_subject=per_subject, size=50).save(
+        folder / "images"
+    )
     return folder / "images"
 
 
@@ -186,7 +190,12 @@ def _training(precision: str) -> Callable[[list[Path]], float]:
         preparation = recipe.build("preparation")
         pictures = preparation.fit(_cases(files))
         history = recipe.build("training").run(
-            _network(), recipe.build("objective"), preparation.intensity, pictures, None, Surroundings(None, 0, "cpu", quiet=True)
+            _network(),
+            recipe.build("objective"),
+            preparation.intensity,
+            pictures,
+            None,
+            Surroundings(None, 0, "cpu", quiet=True),
         )
         return len(files) / statistics.median(row["seconds"] for row in history[1:])
 

@@ -77,7 +77,9 @@ class Page:
         """An AUROC for the text."""
         return f"{self.value(self.find(collection, split, row, seed), part, 'auroc', score):.3f}"
 
-    def seeds(self, collection: str, split: str, row: str, part: str, metric: str = "auroc", score: str = "method") -> str:
+    def seeds(
+        self, collection: str, split: str, row: str, part: str, metric: str = "auroc", score: str = "method"
+    ) -> str:
         """Mean and standard deviation over the seeds."""
         runs = [r for r in self.runs if (r["collection"], r["split"], r["row"]) == (collection, split, row)]
         values = [self.value(run, part, metric, score) for run in runs]
@@ -97,9 +99,9 @@ class Page:
                 figures = f"{reconstruction} | {kl} | {auc} | | {accuracy:.3f} | {f1:.3f} | | |"
                 lines.append(f"| *the paper's* | | {figures}")
         trivial = self.find(collection, split, self.rows(collection, split)[0])["evaluations"][part]
-        lines += [
-            f"| *{row['name']}* (trivial) | | | | {_cells(row)} |" for row in trivial["rows"] if row["kind"] == "trivial"
-        ]
+        for row in trivial["rows"]:
+            if row["kind"] == "trivial":
+                lines.append(f"| *{row['name']}* (trivial) | | | | {_cells(row)} |")
         return "\n".join(lines)
 
     def scores_table(self, collection: str, split: str, part: str) -> str:

@@ -36,7 +36,8 @@ def options_of(name: str) -> dict[str, Any]:
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     cases = histology_phantoms(subjects=3, images_per_subject=12, size=40, seed=1).cases()
     normals = cases.where(lambda case: case.label == 0)[:20]
-    others = cases[[*np.flatnonzero(np.array(cases.labels) == 1)[:3], *np.flatnonzero(np.array(cases.labels) == 0)[-3:]]]
+    labels = np.array(cases.labels)
+    others = cases[[*np.flatnonzero(labels == 1)[:3], *np.flatnonzero(labels == 0)[-3:]]]
     options = options_of(request.param)
     detector = Detector(request.param, options, device="cpu").fit(normals, quiet=True)
     return Fitted(detector, options, normals, others)
@@ -144,7 +145,7 @@ def test_bad_input_is_refused(fitted: Fitted) -> None:
         Detector(name, fitted.options).fit(fitted.others.where(lambda case: case.label == 1), quiet=True)
     with pytest.raises(ModelError, match="not fitted"):
         Detector(name, fitted.options).score(fitted.others)
-    with pytest.raises(OptionError, match="did you mean 'network.latent'"):
+    with pytest.raises(OptionError, match=r"did you mean 'network\.latent'"):
         Detector(name, {"network.latnet": 3})
     with pytest.raises(OptionError, match="built into"):
         fitted.detector.adjust({"network.latent": 1234})

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sanoscope.errors import ModelError, OptionError
 from sanoscope.networks import pretrained
 from sanoscope.networks.attention import SelfAttention
+from sanoscope.networks.folding import folded
 from sanoscope.networks.pretrained import load_pretrained
 from sanoscope.networks.resnet import ResNetTrunk
 from sanoscope.networks.resnet_vae import ResNetVAE
@@ -101,9 +102,7 @@ def test_other_sizes_say_which_would_do(recipe: str, size: int, factor: int) -> 
 
 
 def test_layers_of_the_convolutional_network() -> None:
-    stage_down, stage_up = (
-        [convolution, "BatchNorm2d", "ReLU"] for convolution in ("Conv2d", "ConvTranspose2d")
-    )
+    stage_down, stage_up = ([convolution, "BatchNorm2d", "ReLU"] for convolution in ("Conv2d", "ConvTranspose2d"))
     vae = network("conv-vae")
     assert kinds(vae.encoder) == [*stage_down * 4, "Flatten"]
     assert kinds(vae.decoder) == ["Linear", "Unflatten", *stage_up * 3, "ConvTranspose2d", "Tanh"]
@@ -180,13 +179,34 @@ def test_attention_is_the_written_out_formula(memory_format: torch.memory_format
         for image, attended in zip(features, result, strict=True):
             tokens = image.reshape(160, 15)
             queries, keys, values = (
-                part.weight[:, :, 0, 0] @ tokens + part.bias[:, None]
-                for part in (layer.query, layer.key, layer.value)
+                part.weight[:, :, 0, 0] @ tokens + part.bias[:, None] for part in (layer.query, layer.key, layer.value)
             )
             assert len(queries) == 20  # 160 / 8
             weights = (queries.T @ keys / 20**0.5).softmax(dim=1)  # (query, key)
             expected = 0.7 * (values @ weights.T).reshape(image.shape) + image
             torch.testing.assert_close(attended, expected)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_folded_network_is_the_same_function(recipe: str) -> None:
+    vae = network(recipe, 2, 32, latent=3, **NARROW[recipe])
+    norms = [layer for layer in vae.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    for layer in norms:  # as if it had been trained
+        for values in (layer.weight, layer.running_var):
+            nn.init.uniform_(values, 0.5, 2)
+        for values in (layer.bias, layer.running_mean):
+            nn.init.normal_(values, std=0.3)
+    before = {name: value.clone() for name, value in vae.train().state_dict().items()}
+    copy = folded(vae)
+    assert vae.training
+    assert not copy.training
+    assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
+    images = torch.rand(3, 2, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        for ours, theirs in zip(copy(images), vae.eval()(images), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    if "conv" in recipe:
+        assert not any(isinstance(layer, nn.BatchNorm2d) for layer in copy.modules())
 
 
 def test_sample_is_the_reparameterised_one() -> None:
@@ -312,9 +332,7 @@ def test_weights_by_name(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPa
     assert_has(load(None), weights)
 
 
-def test_weights_by_name_with_a_wrong_hash(
-    tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_by_name_with_a_wrong_hash(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published_file(tmp_path / "resnet18-00000000.pth")
     monkeypatch.setitem(pretrained.URLS, "resnet18", (tmp_path / "resnet18-00000000.pth").as_uri())
     with pytest.raises(ModelError, match=r"resnet18-00000000.pth: .* is not the published file .*hash"):
@@ -336,9 +354,7 @@ def test_damaged_file_in_the_cache_says_where_it_is(
 
 
 @pytest.mark.parametrize("kind", ["refused", "absent"])
-def test_offline_says_how_to_give_a_file(
-    kind: str, tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_says_how_to_give_a_file(kind: str, tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:  # bound but not listening, so nobody else can answer there
         taken.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{taken.getsockname()[1]}/resnet18-00000000.pth"
@@ -421,9 +437,7 @@ def test_parameter_names_are_torchvisions(real_data: Path) -> None:
     if not file.exists():
         pytest.skip(f"no weights at {file}")
     published = torch.load(file, map_location="cpu", weights_only=True)
-    ours = {
-        name: value for name, value in ResNetTrunk("resnet18").state_dict().items() if "layer4" not in name
-    }
+    ours = {name: value for name, value in ResNetTrunk("resnet18").state_dict().items() if "layer4" not in name}
     assert {name: value.shape for name, value in ours.items()} == {
         name: value.shape for name, value in published.items()
     }

@@ -110,9 +110,7 @@ def test_gradients_stay_finite(value: float) -> None:
     torch.testing.assert_close(reconstructions.grad, 2 * (reconstructions - images).detach())
     torch.testing.assert_close(mean.grad, mean.detach())
     inside = abs(value) < 20
-    torch.testing.assert_close(
-        logvar.grad, torch.full((2, 3), 0.5 * (math.exp(value) - 1) if inside else 0.0)
-    )
+    torch.testing.assert_close(logvar.grad, torch.full((2, 3), 0.5 * (math.exp(value) - 1) if inside else 0.0))
 
 
 def test_what_is_logged_holds_on_to_no_graph(batch: tuple[Tensor, ...]) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from types import FrameType
@@ -296,6 +296,25 @@ def test_batches_from_the_file_equal_those_from_memory(
     again = decode(cases, steps).subset([9, 2, 11]).batch([2, 0])
     for ours, theirs in zip(again, subset, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_threads_that_ask_at_once_gather_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, gathered = decode(save(tmp_path / "images", 20), geometry()), []
+    start, gather = Barrier(8), pictures._gather
+
+    def counting(where: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        gathered.append(len(where))
+        return gather(where)
+
+    def ask(row: int) -> np.ndarray:
+        start.wait(60)
+        return pictures.batch([row])[0][0]
+
+    monkeypatch.setattr(pictures, "_gather", counting)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    assert gathered == [20]
+    np.testing.assert_array_equal(answers, pictures.batch(range(8))[0])
 
 
 def test_a_batch_is_a_copy(tmp_path: Path) -> None:

@@ -322,6 +322,18 @@ def test_nothing_readable() -> None:
     assert len(pictures.unreadable) == 1
 
 
+def test_crops_that_cannot_be() -> None:
+    with pytest.raises(OptionError, match=r"crop=foreground needs a foreground; set preparation.foreground"):
+        preparation(crop="foreground").fit(cases(textured((9, 9))))
+    with pytest.raises(OptionError, match=r"needs preparation.crop_size"):
+        preparation(crop="centre")
+    small, large, blank = textured((9, 20)), textured((12, 12)), np.zeros((12, 12), np.uint8)
+    pictures = preparation(crop="centre", crop_size=10).fit(cases(small, large))
+    assert [bad.reason for bad in pictures.unreadable] == ["case 0: is 9×20, smaller than preparation.crop_size=10"]
+    pictures = preparation(crop="foreground", foreground="nonzero").fit(cases(blank, large))
+    assert [bad.reason for bad in pictures.unreadable] == ["case 0: has no foreground to crop to"]
+
+
 def test_sizes_are_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = [(8, 8)] * 3 + [(8, 9), (8, 9), (10, 10), (11, 11), (12, 12)]
     steps = preparation()

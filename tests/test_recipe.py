@@ -101,9 +101,7 @@ def test_unknown_option_names_the_nearest() -> None:
         ("network.laten", "network.latent"),
         ("training.learning-rate", "training.learning_rate"),
     ]:
-        with pytest.raises(
-            OptionError, match=f"'conv-vae' has no option '{written}'; did you mean '{meant}'"
-        ):
+        with pytest.raises(OptionError, match=f"'conv-vae' has no option '{written}'; did you mean '{meant}'"):
             recipe.with_options({written: 1})
     with pytest.raises(OptionError, match=r"known: .*network.latent.*decision.rule"):
         recipe["xyz"]
@@ -112,9 +110,7 @@ def test_unknown_option_names_the_nearest() -> None:
 
 
 def test_nested_mappings_are_flattened() -> None:
-    written = yaml.safe_load(
-        "network: {latent: 8, widths: [4, 8]}\ntraining:\n  epochs: 2\nobjective.beta: 2\n"
-    )
+    written = yaml.safe_load("network: {latent: 8, widths: [4, 8]}\ntraining:\n  epochs: 2\nobjective.beta: 2\n")
     recipe = get_recipe("conv-vae").with_options(written)
     assert recipe.changes == {
         "network.latent": 8,
@@ -206,9 +202,7 @@ def test_parts_without_context_are_built(recipe: Recipe) -> None:
 
 
 def test_updated_part_keeps_help_and_source() -> None:
-    part = Part(
-        "sanoscope.errors:nearest", {"a": Option(1, "what", "whence", minimum=1), "b": Option(2, "other")}
-    )
+    part = Part("sanoscope.errors:nearest", {"a": Option(1, "what", "whence", minimum=1), "b": Option(2, "other")})
     updated = part.updated(a=5, b=Option(3, "another", "paper"))
     assert updated.options["a"] == Option(5, "what", "whence", minimum=1)
     assert updated.options["b"] == Option(3, "another", "paper")

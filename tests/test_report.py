@@ -473,3 +473,9 @@ class TestOverlay:
         full = overlay(image, np.full((8, 8), 2.0), 2.0)
         np.testing.assert_array_equal(overlay(image, np.full((8, 8), 9.0), 2.0), full)
         assert (full != image).any()
+
+
+def test_a_logarithmic_axis_has_plain_numbers() -> None:
+    page = str(inline_svg(training_figure(np.arange(1, 5), {"train": np.array([5000.0, 100, 20, 10])}), "loss", "falls"))
+    assert "mathdefault" not in page
+    assert "1000" in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import OptionError
 from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipes import get_recipe
 from sanoscope.scoring.inference import BATCH, Inference
@@ -246,51 +249,74 @@ def test_many_normals_are_drawn_from_with_the_seed() -> None:
     assert first.max() >= PCA_IMAGES  # from all of them, not from the first ones
 
 
+@dataclass
+class Small:
+    """A fitted preparation to 8×8 grey, an untrained network for it, 67 pictures and the trivial scores."""
+
+    preparation: Preparation
+    network: VariationalAutoencoder
+    pictures: Pictures
+    trivial: TrivialScores
+
+    def inference(self, score: str) -> Inference:
+        return Inference(self.network, scoring(score), self.preparation, self.trivial, "cpu")
+
+
 @pytest.fixture
-def small() -> tuple[Preparation, VariationalAutoencoder]:
-    """A preparation to 8×8 grey, fitted, and an untrained network for it."""
+def small() -> Small:
     recipe = get_recipe("conv-vae").with_options(
         {"preparation.image_size": 8, "network.latent": 3, "network.widths": [2, 3]}
     )
-    preparation = recipe.build("preparation")
-    preparation.fit(patches(4))
-    torch.manual_seed(0)
-    return preparation, recipe.build("network", in_channels=1, image_size=8)
-
-
-def patches(count: int) -> Cases:
     generator = np.random.default_rng(0)
-    return Cases(Case(str(i), pixels=generator.integers(0, 256, (8, 8), np.uint8)) for i in range(count))
-
-
-def test_many_pictures_are_scored_as_one_by_one(small: tuple[Preparation, VariationalAutoencoder]) -> None:
-    preparation, vae = small
-    pictures = preparation.decode(patches(BATCH + 3))
+    cases = Cases(Case(str(i), pixels=generator.integers(0, 256, (8, 8), np.uint8)) for i in range(BATCH + 3))
+    preparation = recipe.build("preparation")
+    pictures = preparation.fit(cases)
     trivial = TrivialScores().fit(4, lambda rows: preparation.tensors(pictures.batch(rows)).numpy(), 0)
-    inference = Inference(vae.train(), scoring("kl"), preparation, trivial, "cpu")
-    result = inference.run(pictures)
-    assert tuple(result.scores) == ("kl", "wasserstein", "mse", "elbo", *NAMES)
+    torch.manual_seed(0)
+    network = recipe.build("network", in_channels=1, image_size=8)
+    network(preparation.tensors(pictures.batch(range(20))))  # batch norm has seen something
+    return Small(preparation, network.eval(), pictures, trivial)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_many_pictures_are_scored_as_one_by_one(small: Small, score: str) -> None:
+    inference = small.inference(score)
+    result = inference.run(small.pictures)
+    assert tuple(result.scores) == (score, *(name for name in SCORES if name != score), *NAMES)
     assert result.maps.shape == (BATCH + 3, 8, 8)
-    latents = inference.latents(pictures)
+    latents = inference.latents(small.pictures)
     assert latents.shape == (BATCH + 3, 3)
+    np.testing.assert_allclose(inference.deciding_score(small.pictures), result.scores[score], rtol=1e-6)
     for row in (0, BATCH - 1, BATCH, BATCH + 2):
-        images = preparation.tensors(pictures.batch([row]))
-        alone = scoring("kl")(vae.eval(), images)
+        images = small.preparation.tensors(small.pictures.batch([row]))
+        alone = scoring(score)(small.network, images)
         np.testing.assert_allclose(result.maps[row], alone.maps[0], atol=1e-5)
         expected = {name: values.item() for name, values in alone.scores.items()}
-        expected |= {name: values.item() for name, values in trivial.score(images.numpy()).items()}
+        expected |= {name: values.item() for name, values in small.trivial.score(images.numpy()).items()}
         found = {name: values[row] for name, values in result.scores.items()}
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
-        np.testing.assert_allclose(latents[row], scoring().latents(vae, images)[0], atol=1e-5)
+        np.testing.assert_allclose(latents[row], scoring().latents(small.network, images)[0], atol=1e-5)
 
 
-def test_inference_of_nothing_and_of_a_few(small: tuple[Preparation, VariationalAutoencoder]) -> None:
-    preparation, vae = small
-    pictures = preparation.decode(patches(5))
-    inference = Inference(vae, scoring(also="none"), preparation, None, "cpu")
-    none = pictures.subset([])
-    assert all(values.shape == (0,) for values in inference.run(none).scores.values())
+def test_inference_gives_the_same_again_and_leaves_the_network_as_it_is(small: Small) -> None:
+    before = {name: value.clone() for name, value in small.network.train().state_dict().items()}
+    threads = torch.get_num_threads()
+    first, second = (small.inference("elbo").run(small.pictures) for _ in range(2))
+    np.testing.assert_array_equal(first.maps, second.maps)
+    for name, values in first.scores.items():
+        np.testing.assert_array_equal(second.scores[name], values)
+    assert small.network.training
+    assert torch.get_num_threads() == threads
+    after = small.network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert set(after) == set(before)
+
+
+def test_inference_of_nothing_and_of_a_few(small: Small) -> None:
+    inference, none = small.inference("mse"), small.pictures.subset([])
+    assert {values.shape for values in inference.run(none).scores.values()} == {(0,)}
     assert inference.latents(none).shape == (0, 3)
-    prepared, reconstructions = inference.pictures(pictures.subset([3, 1]))
-    torch.testing.assert_close(prepared, preparation.tensors(pictures.batch([3, 1])))
-    torch.testing.assert_close(reconstructions, scoring()(vae, prepared).reconstructions)
+    prepared, reconstructions = inference.pictures(small.pictures.subset([3, 1]))
+    torch.testing.assert_close(prepared, small.preparation.tensors(small.pictures.batch([3, 1])))
+    expected = scoring()(small.network, prepared).reconstructions
+    torch.testing.assert_close(reconstructions, expected, atol=1e-5, rtol=1e-5)

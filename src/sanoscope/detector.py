@@ -319,6 +319,11 @@ class Detector:
         restore = self.preparation_.geometry.restore
         return [restore(heatmap, trace) for heatmap, trace in zip(maps, pictures.traces, strict=True)]
 
+    def reconstruct(self, cases: Cases | np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
+        """What the network saw and its healthy version of it, ``(N, C, H, W)`` each, in the network's own range."""
+        images, reconstructions = self._inference().pictures(self._all_pictures(cases))
+        return images.numpy(), reconstructions.numpy()
+
     def transform(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
         """The latents ``(N, L)``: posterior means."""
         return self._inference().latents(self._all_pictures(cases))
@@ -361,9 +366,7 @@ def _as_cases(cases: Cases | np.ndarray | str | Path) -> Cases:
     return cases if isinstance(cases, Cases) else read_cases(cases)
 
 
-def _sides(
-    cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None
-) -> tuple[Cases, Cases | None]:
+def _sides(cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None) -> tuple[Cases, Cases | None]:
     """Training and validation cases, out of what was given."""
     if not isinstance(cases, Cases):
         cases = read_cases(cases)

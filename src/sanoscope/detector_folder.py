@@ -143,9 +143,7 @@ def _load_network(detector: Detector, weights: dict[str, np.ndarray], folder: Pa
 
     form = detector.preparation_.form_
     assert form is not None
-    network = detector.recipe.build(
-        "network", in_channels=form.channels, image_size=detector.preparation_.image_size
-    )
+    network = detector.recipe.build("network", in_channels=form.channels, image_size=detector.preparation_.image_size)
     try:
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     except RuntimeError as error:

@@ -88,10 +88,6 @@ class TrainingSelection:
             count = max(round(self.holdout * len(train)), 2)
             held_out = np.zeros(len(train), bool)
             held_out[generator.choice(len(train), count, replace=False)] = True
-            how = (
-                "of the same subjects as the training images, so thresholds may be too low, "
-                if subjects
-                else ""
-            )
+            how = "of the same subjects as the training images, so thresholds may be too low, " if subjects else ""
         note = f"{held_out.sum()} training images {how}were held out to set the threshold"
         return train[np.flatnonzero(~held_out)], train[np.flatnonzero(held_out)], note

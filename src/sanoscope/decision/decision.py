@@ -62,8 +62,7 @@ class Decision:
             raise ModelError(f"the stored decision cannot be read ({error}); fit it again") from error
         if not usable:
             raise ModelError(
-                f"the stored decision has rule {decision.rule!r} and threshold {decision.threshold!r}; "
-                "fit it again"
+                f"the stored decision has rule {decision.rule!r} and threshold {decision.threshold!r}; fit it again"
             )
         return decision
 
@@ -94,16 +93,12 @@ def fit_decision(
     if rule not in ("auto", *RULES):
         raise OptionError(f"unknown decision rule '{rule}'; {nearest(rule, ['auto', *RULES])}")
     if not 0 < target_false_positive_rate < 1:
-        raise OptionError(
-            f"target_false_positive_rate is {target_false_positive_rate}; give one between 0 and 1"
-        )
+        raise OptionError(f"target_false_positive_rate is {target_false_positive_rate}; give one between 0 and 1")
     scores = checked_scores(scores)
     known = checked_labels(labels, scores.size)
     abnormal = known == ABNORMAL
     if abnormal.all():
-        raise DataError(
-            f"{description}: all {scores.size} images are abnormal; a threshold needs normal images"
-        )
+        raise DataError(f"{description}: all {scores.size} images are abnormal; a threshold needs normal images")
     if rule == "youden" and not abnormal.any():
         raise DataError(
             f"{description}: none of {scores.size} images is abnormal, and rule 'youden' needs both classes; "

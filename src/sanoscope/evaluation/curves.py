@@ -63,7 +63,5 @@ def _with_both_classes(labels: Labels, scores: ArrayLike) -> tuple[np.ndarray, n
     labelled = known != UNKNOWN
     abnormal = known[labelled] == ABNORMAL
     if abnormal.all() or not abnormal.any():
-        raise DataError(
-            f"{(~abnormal).sum()} normal and {abnormal.sum()} abnormal images; a curve needs both classes"
-        )
+        raise DataError(f"{(~abnormal).sum()} normal and {abnormal.sum()} abnormal images; a curve needs both classes")
     return abnormal, scores[labelled]

@@ -49,9 +49,7 @@ def evaluate(
         OptionError: ``level`` or ``resamples`` out of range.
     """
     if not 0 < level < 1:
-        raise OptionError(
-            f"level is {level}; give the coverage of the intervals between 0 and 1, such as 0.95"
-        )
+        raise OptionError(f"level is {level}; give the coverage of the intervals between 0 and 1, such as 0.95")
     if resamples < 0:
         raise OptionError(f"resamples is {resamples}; give 0 for no intervals, or a number such as 1000")
     scores = checked_scores(scores)
@@ -61,9 +59,7 @@ def evaluate(
 
     labelled = known != UNKNOWN
     if not labelled.any():
-        raise DataError(
-            f"none of {scores.size} images has a label; an evaluation needs labels, 0 normal, 1 abnormal"
-        )
+        raise DataError(f"none of {scores.size} images has a label; an evaluation needs labels, 0 normal, 1 abnormal")
     abnormal = known[labelled] == ABNORMAL
     metrics = WeightedMetrics(abnormal, scores[labelled], None if decisions is None else decisions[labelled])
     subject, n_subjects = _numbered(names[labelled])
@@ -76,9 +72,7 @@ def evaluate(
     return Evaluation(
         level="image",
         estimates={
-            name: _estimate(name, float(point[name][0]), draws[name], level)
-            for name in METRIC_LABELS
-            if name in point
+            name: _estimate(name, float(point[name][0]), draws[name], level) for name in METRIC_LABELS if name in point
         },
         n_images=abnormal.size,
         n_normal=int((~abnormal).sum()),
@@ -149,9 +143,7 @@ def _checked_predictions(predictions: ArrayLike, count: int) -> np.ndarray:
     """The decisions as ``(N,)`` bool."""
     array = np.asarray(predictions)
     if array.shape != (count,) or not np.isin(array, (0, 1)).all():
-        raise DataError(
-            f"predictions of shape {array.shape} for {count} scores; give one 0 or 1 for each score"
-        )
+        raise DataError(f"predictions of shape {array.shape} for {count} scores; give one 0 or 1 for each score")
     return array.astype(bool)
 
 
@@ -180,13 +172,10 @@ def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int) -> l
     n_drawn = int(subject.max()) + 1
     if not n_subjects:
         notes.append(
-            "intervals over images: no subjects are known, so they are too narrow where images share a "
-            "patient"
+            "intervals over images: no subjects are known, so they are too narrow where images share a patient"
         )
     elif n_drawn > n_subjects:
-        notes.append(
-            f"each of {n_drawn - n_subjects} images of unknown subject counts as a subject of its own"
-        )
+        notes.append(f"each of {n_drawn - n_subjects} images of unknown subject counts as a subject of its own")
     unit = "subject" if n_subjects else "image"
     if n_drawn == 1:
         notes.append(f"no intervals: they come from differences between {unit}s, and there is one {unit}")
@@ -197,9 +186,7 @@ def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int) -> l
 
 def _undefined_notes(draws: dict[str, np.ndarray]) -> list[str]:
     """Which intervals leave out many resamples, as a class was missing in them."""
-    undefined = {
-        METRIC_LABELS[name]: np.isnan(values).mean() for name, values in draws.items() if values.size
-    }
+    undefined = {METRIC_LABELS[name]: np.isnan(values).mean() for name, values in draws.items() if values.size}
     return [
         f"{label}: not defined in {fraction:.0%} of the resamples, as a class was missing; "
         "its interval is over the rest"

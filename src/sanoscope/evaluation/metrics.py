@@ -57,9 +57,7 @@ class WeightedMetrics:
         self._cells = None
         if predictions is not None:
             p, a = predictions, abnormal
-            self._cells = np.stack([p & a, p & ~a, ~p & ~a, ~p & a], axis=1).astype(
-                np.float64
-            )  # as in COUNTS
+            self._cells = np.stack([p & a, p & ~a, ~p & ~a, ~p & a], axis=1).astype(np.float64)  # as in COUNTS
 
     def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric for every row of weights, ``(R,)`` each; NaN where the metric is not defined.
@@ -94,9 +92,7 @@ class WeightedMetrics:
         }
 
 
-def _decision_metrics(
-    tp: np.ndarray, fp: np.ndarray, tn: np.ndarray, fn: np.ndarray
-) -> dict[str, np.ndarray]:
+def _decision_metrics(tp: np.ndarray, fp: np.ndarray, tn: np.ndarray, fn: np.ndarray) -> dict[str, np.ndarray]:
     """The metrics of decisions, from the four cells of the confusion matrix, ``(R,)`` each."""
     sensitivity, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
     return {

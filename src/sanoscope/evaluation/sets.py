@@ -20,9 +20,7 @@ def checked_subjects(subjects: Sequence[str | None], count: int) -> np.ndarray:
         DataError: Not ``count`` of them.
     """
     if len(subjects) != count:
-        raise DataError(
-            f"{len(subjects)} subjects for {count} scores; give one for each score, None where unknown"
-        )
+        raise DataError(f"{len(subjects)} subjects for {count} scores; give one for each score, None where unknown")
     return np.array(subjects, dtype=object)
 
 
@@ -53,9 +51,7 @@ def aggregate_subjects(
     named = checked_subjects(subjects, scores.size)
     with_subject = np.array([name is not None for name in named])
     if not with_subject.any():
-        raise DataError(
-            f"the subject of none of {scores.size} images is known; give subjects, or evaluate by image"
-        )
+        raise DataError(f"the subject of none of {scores.size} images is known; give subjects, or evaluate by image")
     images, known = scores[with_subject], checked_labels(labels, scores.size)[with_subject]
     names, position = np.unique(named[with_subject].astype(str), return_inverse=True)
 
@@ -87,8 +83,6 @@ def balance(labels: Labels, seed: int) -> np.ndarray:
     classes = [np.flatnonzero(known == label) for label in (NORMAL, ABNORMAL)]
     size = min(len(members) for members in classes)
     if size == 0:
-        raise DataError(
-            f"{len(classes[0])} normal and {len(classes[1])} abnormal images; a balanced set needs both"
-        )
+        raise DataError(f"{len(classes[0])} normal and {len(classes[1])} abnormal images; a balanced set needs both")
     rng = np.random.default_rng(seed)
     return np.sort(np.concatenate([rng.choice(members, size, replace=False) for members in classes]))

@@ -71,9 +71,7 @@ def all_positive_row(
     scores = np.ones(len(labels))
     if how is None:
         everything = np.ones(len(labels), dtype=bool)
-        evaluation = evaluate(
-            labels, scores, everything, subjects, resamples=resamples, level=level, seed=seed
-        )
+        evaluation = evaluate(labels, scores, everything, subjects, resamples=resamples, level=level, seed=seed)
     else:
         unknown = [None] * len(labels) if subjects is None else subjects
         evaluation = evaluate_subjects(
@@ -115,8 +113,7 @@ def format_text_table(table: Sequence[Sequence[str]]) -> str:
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     heading, *lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table
     )
     return "\n".join([heading, "  ".join("-" * width for width in widths), *lines])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import TypeVar
 
 from torch import nn
@@ -25,7 +26,7 @@ def folded(network: Network) -> Network:
 
 def _fold_sequence(sequence: nn.Sequential) -> None:
     layers = list(sequence)
-    for index, (layer, following) in enumerate(zip(layers, layers[1:], strict=False)):
+    for index, (layer, following) in enumerate(pairwise(layers)):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(following, nn.BatchNorm2d):
             transposed = isinstance(layer, nn.ConvTranspose2d)
             sequence[index] = fuse_conv_bn_eval(layer, following, transpose=transposed)

@@ -78,4 +78,3 @@ def divisible(image_size: int, factor: int, network: str) -> int:
 def parameter_count(module: nn.Module) -> int:
     """Number of trainable and frozen parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
-

@@ -106,9 +106,7 @@ class DecodedCache:
             raise ValueError(f"{folder}: index and pixels disagree")
         return Block(pixels, foreground, traces, {key: row for row, key in enumerate(index["keys"])})
 
-    def write(
-        self, pixels: np.ndarray, foreground: np.ndarray | None, traces: list[Trace], keys: list[str]
-    ) -> None:
+    def write(self, pixels: np.ndarray, foreground: np.ndarray | None, traces: list[Trace], keys: list[str]) -> None:
         """Add a block.
 
         Args:

@@ -116,9 +116,7 @@ def _fill(cache: DecodedCache, cases: list[Case], geometry: Geometry, workers: i
     return failures
 
 
-def _decoded_chunks(
-    cases: list[Case], geometry: Geometry, workers: int
-) -> Iterator[list[tuple[str, _Decoded | str]]]:
+def _decoded_chunks(cases: list[Case], geometry: Geometry, workers: int) -> Iterator[list[tuple[str, _Decoded | str]]]:
     from joblib import Parallel, delayed
 
     in_memory = any(case.pixels is not None for case in cases)
@@ -202,7 +200,9 @@ def require_one_form(pictures: Pictures, wanted: Form | None = None) -> Pictures
     if wanted is None and len(forms) > 1:
         found = "; ".join(f"{n} {form}" for form, n in forms.most_common())
         odd = next(
-            case for case, form in zip(pictures.cases, pictures.forms, strict=True) if form != forms.most_common(1)[0][0]
+            case
+            for case, form in zip(pictures.cases, pictures.forms, strict=True)
+            if form != forms.most_common(1)[0][0]
         )
         raise DataError(
             f"training images are of several kinds: {found} (such as {odd}); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class Pictures:
         self._blocks = blocks
         self._where = np.asarray(where, np.int64).reshape(-1, 2)  # (N, 2): block, row
         self._gathered: tuple[np.ndarray, np.ndarray | None] | None = None
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._where)
@@ -112,8 +114,9 @@ class Pictures:
 
         All pictures must be of one form.
         """
-        if self._gathered is None and self._bytes() <= IN_MEMORY_BYTES:
-            self._gathered = self._gather(self._where)
+        with self._lock:  # of threads that ask at once, one gathers
+            if self._gathered is None and self._bytes() <= IN_MEMORY_BYTES:
+                self._gathered = self._gather(self._where)
         if self._gathered is not None:
             pixels, foreground = self._gathered
             return pixels[indices], None if foreground is None else foreground[indices]

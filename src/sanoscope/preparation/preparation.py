@@ -69,9 +69,7 @@ class Preparation:
         self._say_sizes(pictures)
         self.form_ = pictures.forms[0]
         starts = range(0, len(pictures), FIT_BATCH)
-        self.intensity.fit(
-            pictures.batch(np.arange(start, min(start + FIT_BATCH, len(pictures)))) for start in starts
-        )
+        self.intensity.fit(pictures.batch(np.arange(start, min(start + FIT_BATCH, len(pictures)))) for start in starts)
         return pictures
 
     def decode(self, cases: Cases) -> Pictures:
@@ -104,5 +102,3 @@ class Preparation:
         self.form_ = Form(state["form"]["dtype"], state["form"]["channels"])
         self.intensity.load_json(state["intensity"])
         return self
-
-

@@ -35,9 +35,7 @@ PREPARATION = Part(
             "what counts as body or tissue: everything, pixels above zero, or above/below Otsu's threshold",
             choices=("none", "nonzero", "bright", "dark"),
         ),
-        "crop": Option(
-            "none", "which part of the image is used", choices=("none", "centre", "square", "foreground")
-        ),
+        "crop": Option("none", "which part of the image is used", choices=("none", "centre", "square", "foreground")),
         "crop_size": Option(0, "side of the centre crop, in pixels of the file", minimum=0),
         "intensity": Option(
             "symmetric",
@@ -52,9 +50,7 @@ PREPARATION = Part(
             choices=("training", "image"),
         ),
         "percentiles": Option((1.0, 99.0), "lower and upper percentile", "robust to single hot pixels", minimum=0),
-        "clip": Option(
-            0.0, "limit of prepared values; 0 is off", "values out of range are findings too", minimum=0
-        ),
+        "clip": Option(0.0, "limit of prepared values; 0 is off", "values out of range are findings too", minimum=0),
     },
 )
 

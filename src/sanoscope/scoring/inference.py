@@ -115,9 +115,7 @@ class Inference:
         encoded = self._each_batch(pictures, "encoding", encode)
         return torch.cat(encoded).numpy() if encoded else np.empty((0, self.network.latent), np.float32)
 
-    def _each_batch(
-        self, pictures: Pictures, what: str, work: Callable[[np.ndarray, Tensor], Result]
-    ) -> list[Result]:
+    def _each_batch(self, pictures: Pictures, what: str, work: Callable[[np.ndarray, Tensor], Result]) -> list[Result]:
         batches = [np.arange(i, min(i + BATCH, len(pictures))) for i in range(0, len(pictures), BATCH)]
 
         def carry_out(rows: np.ndarray) -> Result:

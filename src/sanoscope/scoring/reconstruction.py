@@ -49,7 +49,9 @@ class ReconstructionScoring:
         beta: Weight of the KL term in ``elbo``; the training's.
     """
 
-    def __init__(self, score: str, also: str, latent: str, samples_seed: int, beta: float, precision: str = "float32") -> None:
+    def __init__(
+        self, score: str, also: str, latent: str, samples_seed: int, beta: float, precision: str = "float32"
+    ) -> None:
         if score not in SCORES:
             raise OptionError(f"unknown score '{score}'; one of {', '.join(SCORES)}")
         self.names = (score, *(name for name in SCORES if name != score)) if also == "all" else (score,)

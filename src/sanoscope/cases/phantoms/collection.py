@@ -76,12 +76,12 @@ class Phantoms:
         for subject in dict.fromkeys(self.subjects):
             (folder / subject).mkdir(parents=True)
         written = []
-        for case, split in zip(self.cases(), splits, strict=True):
-            path, mask = folder / f"{case.name}.png", folder / f"{case.name}_mask.png" if case.label else None
-            Image.fromarray(case.pixels).save(path)
-            if mask is not None:
-                Image.fromarray(case.mask_pixels.astype(np.uint8) * 255).save(mask)
-            written.append(replace(case, path=path, pixels=None, mask=mask, mask_pixels=None, split=split))
+        for case, image, mask, split in zip(self.cases(), self.images, self.masks, splits, strict=True):
+            path, mask_path = folder / f"{case.name}.png", folder / f"{case.name}_mask.png" if case.label else None
+            Image.fromarray(image).save(path)
+            if mask_path is not None:
+                Image.fromarray(mask.astype(np.uint8) * 255).save(mask_path)
+            written.append(replace(case, path=path, pixels=None, mask=mask_path, mask_pixels=None, split=split))
         manifest = folder / "manifest.csv"
         write_manifest(Cases(written), manifest)
         return manifest
