@@ -99,9 +99,8 @@ class Page:
                 figures = f"{reconstruction} | {kl} | {auc} | | {accuracy:.3f} | {f1:.3f} | | |"
                 lines.append(f"| *the paper's* | | {figures}")
         trivial = self.find(collection, split, self.rows(collection, split)[0])["evaluations"][part]
-        for row in trivial["rows"]:
-            if row["kind"] == "trivial":
-                lines.append(f"| *{row['name']}* (trivial) | | | | {_cells(row)} |")
+        rows = [row for row in trivial["rows"] if row["kind"] == "trivial"]
+        lines.extend(f"| *{row['name']}* (trivial) | | | | {_cells(row)} |" for row in rows)
         return "\n".join(lines)
 
     def scores_table(self, collection: str, split: str, part: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 # Before anything imports torch: tests run side by side, and threads that wait for a core spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Fixtures that outlive one test decode into this; single tests get a folder of their own below.
-os.environ["SANOSCOPE_CACHE"] = tempfile.mkdtemp(prefix="sanoscope-tests-")
+_cache = tempfile.TemporaryDirectory(prefix="sanoscope-tests-", ignore_cleanup_errors=True)
+os.environ["SANOSCOPE_CACHE"] = _cache.name
 
 import pytest
 

@@ -217,7 +217,7 @@ def test_saved_phantoms_read_back_as_they_were(small: Phantoms, tmp_path: Path) 
 
 def test_colour_patches_survive_saving(tmp_path: Path) -> None:
     phantoms = histology_phantoms(1, 2, size=32)
-    cases = load_cases(phantoms.save(tmp_path))
+    cases = load_cases(phantoms.save(tmp_path, ["train", "train"]))
     np.testing.assert_array_equal(np.stack([read_image(case.path) for case in cases]), phantoms.images)
 
 

@@ -356,3 +356,14 @@ def test_foreground_and_crop_reach_the_network() -> None:
     assert steps.tensors((pixels, inside)).mean().item() == pytest.approx(0, abs=1e-6)
     restored = steps.geometry.restore(np.ones((8, 8)), pictures.traces[0])
     np.testing.assert_array_equal(restored, image > 0)
+
+
+def test_background_is_zero_whichever_statistics_z_score() -> None:
+    pixels = np.random.default_rng(0).integers(50, 200, (3, 8, 8, 1)).astype(np.uint8)
+    foreground = np.zeros((3, 8, 8), bool)
+    foreground[:, 2:6, 2:6] = True
+    for statistics in ("training", "image"):
+        intensity = Intensity("z-score", statistics).fit([(pixels, foreground)])
+        images = intensity.apply(torch.from_numpy(pixels), torch.from_numpy(foreground))[:, 0].numpy()
+        assert (images[~foreground] == 0).all()
+        assert abs(images[foreground].mean()) < 1e-5

@@ -476,6 +476,7 @@ class TestOverlay:
 
 
 def test_a_logarithmic_axis_has_plain_numbers() -> None:
-    page = str(inline_svg(training_figure(np.arange(1, 5), {"train": np.array([5000.0, 100, 20, 10])}), "loss", "falls"))
+    falling = {"train": np.array([5000.0, 100, 20, 10])}
+    page = str(inline_svg(training_figure(np.arange(1, 5), falling), "loss", "falls"))
     assert "mathdefault" not in page
     assert "1000" in page

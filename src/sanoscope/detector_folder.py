@@ -14,6 +14,8 @@ from sanoscope.errors import ModelError, OptionError
 if TYPE_CHECKING:
     from sanoscope.detector import Detector
 
+# Logs and checkpoints of the training that made the model.
+TRAINING_FOLDER = "training"
 WEIGHTS_FILE, DETECTOR_FILE, CHECKSUMS_FILE = "weights.safetensors", "detector.json", "checksums.json"
 # Raise when an older folder can no longer be read.
 FORMAT = 1

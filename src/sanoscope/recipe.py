@@ -184,15 +184,17 @@ def parse_options(assignments: list[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise OptionError(f"--set {name}: '{text}' cannot be read as a value") from error
-        options[name.strip()] = _number(value)
+        options[name.strip()] = with_numbers(value)
     return options
 
 
-def _number(value: Any) -> Any:
+def with_numbers(value: Any) -> Any:
     """YAML reads ``1e-5`` as text, for want of a dot; people mean the number."""
     if isinstance(value, str):
         try:
             return float(value)
         except ValueError:
             return value
-    return [_number(element) for element in value] if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return {name: with_numbers(element) for name, element in value.items()}
+    return [with_numbers(element) for element in value] if isinstance(value, list) else value

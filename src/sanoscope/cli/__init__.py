@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
 from sanoscope.cli import demo, evaluate, fit, recipes, score
+from sanoscope.cli.options import BAD_INPUT
 from sanoscope.errors import SanoscopeError
 
 app = typer.Typer(
     name="sanoscope",
-    help="Learn what healthy looks like from normal medical images, and judge new ones by it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,18 +23,39 @@ app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("recipes")(recipes.recipes)
 
-# Exit codes: what the user can mend, and what was only partly done.
-BAD_INPUT, PARTLY_DONE, INTERRUPTED = 2, 1, 130
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from sanoscope.provenance import version
+
+        typer.echo(version())
+        raise typer.Exit
+
+
+@app.callback()
+def sanoscope(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Learn what healthy looks like from normal medical images, and judge new ones by it."""
 
 
 def main() -> None:
-    """Run the command line; an error of the user's input is one line on stderr and exit code 2."""
+    """Run the command line; an error that the user can mend is one line on stderr and exit code 2."""
     try:
         app()
     except SanoscopeError as error:
-        if "--verbose" in sys.argv:
-            import traceback
+        _stop(str(error))
+    except OSError as error:  # a full disk, a folder that may not be written
+        _stop(": ".join(str(part) for part in (error.filename, error.strerror or error) if part is not None))
 
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+
+def _stop(message: str) -> NoReturn:
+    """Say what is wrong, and under ``--verbose`` where it came up."""
+    if "--verbose" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT)

@@ -22,6 +22,7 @@ def demo(
     """Draw histology-like phantoms, learn the normal ones, and find the abnormal ones."""
     from sanoscope.cases import load_cases
     from sanoscope.cases.phantoms import histology_phantoms
+    from sanoscope.cases.split_record import write_split
     from sanoscope.cli.tables import print_results
     from sanoscope.console import say
     from sanoscope.detector import Detector
@@ -33,9 +34,12 @@ def demo(
     cases = load_cases(out / "images", validation=0.2, test=0.3, seed=seed)
     say(cases.describe())
     detector = Detector("conv-vae", {"training.epochs": epochs, "scoring.score": "mse"}, seed=seed, device=device)
-    detector.fit(cases, folder=out / "model" / "training").save(out / "model")
+    detector.fit(cases, folder=out / "model" / "training")
+    write_split(cases, out / "model")
+    detector.save(out / "model")
     findings = detector.score(cases.test)
-    findings.save(out / "findings")
+    content = findings.content()
+    findings.save(out / "findings", content)
     typer.echo("")
-    print_results(findings)
+    print_results(content)
     typer.echo(f"\nreport: {out / 'findings' / 'report.html'}")

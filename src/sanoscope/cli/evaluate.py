@@ -45,8 +45,8 @@ def evaluate(
         name.append("balanced")
     target = out or (folder / "-".join(name) if name else folder)
     target.mkdir(parents=True, exist_ok=True)
-    print_results(findings, resamples=resamples, subjects=True)
-    content = findings.content(resamples=resamples)
+    content = findings.content(resamples=resamples, seed=seed)
+    print_results(content, subjects=True)
     metrics = {
         "images": [row.to_json() for row in content.rows],
         "subjects": {title: [row.to_json() for row in rows] for title, rows in content.subject_rows.items()},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sanoscope.cli.options import (
+    INTERRUPTED,
     ConfigOption,
     DataArgument,
     DeviceOption,
@@ -18,6 +19,9 @@ from sanoscope.cli.options import (
     recipe_options,
     require_new,
 )
+
+if TYPE_CHECKING:
+    from sanoscope.detector import Detector
 
 
 def fit(
@@ -35,6 +39,9 @@ def fit(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in --out.")] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option("--checkpoint-seconds", min=0, help="Least time between two checkpoints to resume from.")
+    ] = 30.0,
     verbose: VerboseOption = False,
 ) -> None:
     """Learn what healthy looks like from the normal images of DATA."""
@@ -42,31 +49,36 @@ def fit(
     from sanoscope.cases.split_record import write_split
     from sanoscope.console import say
     from sanoscope.detector import Detector
-    from sanoscope.detector_folder import CHECKSUMS_FILE
+    from sanoscope.detector_folder import CHECKSUMS_FILE, TRAINING_FOLDER
 
+    finished, begun = (out / CHECKSUMS_FILE).exists(), (out / TRAINING_FOLDER).is_dir()
+    if resume and finished:
+        say(f"{out}: is finished already; nothing to resume")
+        return
+    if not (resume and begun):
+        goes_on = begun and not finished
+        require_new(out, ("go on with the run there by --resume, or " if goes_on else "") + "choose another --out")
     detector = Detector(recipe, recipe_options(config, assignments, training__epochs=epochs), seed=seed, device=device)
     cases = load_cases(data, split=split, normal=normal, seed=seed)
-    if resume:
-        if (out / CHECKSUMS_FILE).exists():
-            say(f"{out}: is finished already; nothing to resume")
-            return
-    else:
-        require_new(out, "choose another --out, or go on with an interrupted run by --resume")
     for line in (cases.describe(), *cases.notes):
         say(line)
-    out.mkdir(parents=True, exist_ok=True)
-    write_split(cases, data, out)
     try:
-        detector.fit(cases, folder=out / "training", resume=resume)
+        detector.fit(
+            cases, folder=out / TRAINING_FOLDER, resume=resume, checkpoint_seconds=checkpoint_seconds
+        )
     except KeyboardInterrupt:
         say("interrupted; the same command with --resume goes on from the last checkpoint")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
+    write_split(cases, out)
     detector.save(out)
     say(f"model: {out}")
-    say(f"threshold: {detector.threshold_:.5g} on {detector.recipe['scoring.score']}, {_origin(detector)}")
+    say(f"threshold: {_threshold(detector)}")
 
 
-def _origin(detector) -> str:  # type: ignore[no-untyped-def]  # naming the type would import torch for a help text
-    decision = detector.decisions_[detector.recipe["scoring.score"]]
+def _threshold(detector: Detector) -> str:
+    """Its value, on which score, and where it comes from."""
+    score = detector.recipe["scoring.score"]
+    decision = detector.decisions_[score]
     normal, abnormal = decision.fitted_on["normal"], decision.fitted_on["abnormal"]
-    return f"by {decision.rule} on {normal} normal and {abnormal} abnormal held-out images"
+    line = f"{decision.threshold:.5g} on {score}, by {decision.rule}; held out: {normal} normal, {abnormal} abnormal"
+    return f"{line}; {decision.fitted_on['note']}" if "note" in decision.fitted_on else line

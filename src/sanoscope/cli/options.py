@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or 
 NormalOption = Annotated[
     str | None, typer.Option("--normal", help="The group that is normal, where groups have names of their own.")
 ]
+# Exit codes: what the user can mend, what was only partly done, and Ctrl-C.
+BAD_INPUT, PARTLY_DONE, INTERRUPTED = 2, 1, 130
+
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where an error came from.")]
 
 
@@ -31,9 +35,9 @@ def recipe_options(config: Path | None, assignments: list[str] | None, **shortcu
     Raises:
         OptionError: If the file is missing or is no mapping, or an assignment cannot be read.
     """
-    from sanoscope.recipe import flatten, parse_options
+    from sanoscope.recipe import flatten, parse_options, with_numbers
 
-    options = flatten(_read_config(config)) if config else {}
+    options = flatten(with_numbers(_read_config(config))) if config else {}
     options |= parse_options(assignments or [])
     options |= {name.replace("__", "."): value for name, value in shortcuts.items() if value is not None}
     return options
@@ -44,24 +48,35 @@ def _read_config(file: Path) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{file}: cannot be read ({error})") from error
+    except OSError as error:
+        raise OptionError(f"{file}: cannot be read ({error.strerror}); give a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{file}: is not text in UTF-8; give a YAML file") from error
     except yaml.YAMLError as error:
-        raise OptionError(f"{file}: is not YAML ({str(error).splitlines()[0]})") from error
+        raise OptionError(f"{file}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
-        raise OptionError(f"{file}: must be a mapping of option names to values")
+        raise OptionError(f"{file}: must be a mapping of option names to values, such as 'network.latent: 128'")
     return content
 
 
 def require_new(folder: Path, mend: str = "choose another --out") -> None:
-    """Refuse to write where something is.
+    """Refuse to write where something is, or where nothing can be written.
 
     Raises:
-        DataError: If the folder exists and is not empty, or is a file.
+        DataError: If the folder exists and is not empty, is a file, or cannot be made.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise DataError(f"{folder}: exists already; {mend}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise DataError(f"{folder}: cannot be made, as {place} is no folder that may be written; choose another --out")
+
+
+def require_outside(folder: Path, data: Path) -> None:
+    """Refuse to write images into a folder that is searched for images.
+
+    Raises:
+        DataError: If ``folder`` is ``data`` or lies in it.
+    """
+    if folder.resolve().is_relative_to(data.resolve()):
+        raise DataError(f"{folder}: lies in {data}, where its pictures would be taken for data; choose another --out")

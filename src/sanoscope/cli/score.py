@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sanoscope.cli.options import (
+    PARTLY_DONE,
     ConfigOption,
     DataArgument,
     DeviceOption,
@@ -16,6 +17,7 @@ from sanoscope.cli.options import (
     VerboseOption,
     recipe_options,
     require_new,
+    require_outside,
 )
 
 
@@ -43,18 +45,21 @@ def score(
     from sanoscope.console import say
     from sanoscope.detector import Detector
 
-    detector = Detector.load(model, device=device).adjust(recipe_options(config, assignments))
-    cases, which = choose_side(read_cases(data, normal=normal), data, model, side)
-    say(f"scoring {which}")
     require_new(out)
+    detector = Detector.load(model, device=device).adjust(recipe_options(config, assignments))
+    cases = read_cases(data, normal=normal)
+    if cases.layout != "manifest":
+        require_outside(out, data)
+    cases, which = choose_side(cases, model, side)
+    say(f"scoring {which}")
     findings = detector.score(cases, maps=maps)
-    findings.save(out)
+    content = findings.content()
+    findings.save(out, content)
     for path, reason in findings.unreadable:
         say(f"not scored: {reason if path in reason else f'{path}: {reason}'}")
-    typer.echo(f"{findings.abnormal.sum()} of {len(findings)} images are called abnormal")
-    if findings.has_labels:
-        print_results(findings)
+    typer.echo(f"called abnormal: {findings.abnormal.sum()} of {len(findings)} images")
+    print_results(content)
     typer.echo(f"report: {out / 'report.html'}")
     if findings.unreadable:
-        say(f"{len(findings.unreadable)} images could not be scored; they are listed in {out / 'findings.json'}")
-        raise typer.Exit(1)
+        say(f"images without a score: {len(findings.unreadable)}; they are listed in {out / 'findings.json'}")
+        raise typer.Exit(PARTLY_DONE)

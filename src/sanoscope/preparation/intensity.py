@@ -94,10 +94,10 @@ class Intensity:
         if self.per_image:
             offset, scale = self._image_statistics(images, foreground)
             images = (images - offset) / scale
-            if foreground is not None and self.mode == "z-score":
-                images = images * foreground[:, None]  # the background stays 0, the mean of the foreground
         else:
             images = (images - self.offset_) / self.scale_
+        if foreground is not None and self.mode == "z-score":
+            images = images * foreground[:, None]  # the background is 0, the mean of the foreground
         if self.mode == "symmetric":
             images = images * 2 - 1
         if self.clip:

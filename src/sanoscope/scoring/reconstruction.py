@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sanoscope.errors import OptionError
 from sanoscope.networks.variational import VAEOutput, VariationalAutoencoder
-from sanoscope.objectives.elbo import gaussian_kl, squared_error
+from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl, squared_error
 from sanoscope.scoring.wasserstein import wasserstein
 
 SCORES = ("wasserstein", "mse", "elbo", "kl")
@@ -89,8 +89,8 @@ class ReconstructionScoring:
         if name == "mse":
             return squared_error(images, output.reconstruction) / images[0].numel()
         if name == "kl":
-            return gaussian_kl(output.mean, output.logvar)
-        return squared_error(images, output.reconstruction) + self.beta * gaussian_kl(output.mean, output.logvar)
+            return _finite_kl(output)
+        return squared_error(images, output.reconstruction) + self.beta * _finite_kl(output)
 
     def _noise(self, images: Tensor, latent: int) -> Tensor:
         """Standard normal ``(B, L)``, each row from a generator seeded by its image."""
@@ -101,3 +101,8 @@ class ReconstructionScoring:
             generator = np.random.default_rng([self.samples_seed, content])
             rows.append(generator.standard_normal(latent, np.float32))
         return torch.from_numpy(np.stack(rows)).to(images.device)
+
+
+def _finite_kl(output: VAEOutput) -> Tensor:
+    """The posterior's KL ``(B,)``, of which no image far from the training can make infinity."""
+    return gaussian_kl(output.mean, output.logvar.clamp(*LOGVAR_RANGE))
