@@ -55,9 +55,9 @@ _RANDOM = {**_BUDGET, "network.pretrained": False}
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "conv-vae": ("conv-vae", _BUDGET),
     "fc-vae": ("fc-vae", _BUDGET),
-    "attention-conv-vae": ("attention-conv-vae", _BUDGET),
     "resnet34-vae": ("resnet34-vae", _RANDOM),
     "resnet34-vae-frozen": ("resnet34-vae", {**_RANDOM, "network.frozen": True}),
+    "attention-conv-vae": ("attention-conv-vae", _BUDGET),
     "fc-vae-tanh": ("fc-vae", {**_BUDGET, "network.output": "tanh"}),
     "conv-vae-50-epochs": ("conv-vae", {"training.epochs": 50}),
 }

@@ -113,6 +113,20 @@ class Page:
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
+    def diagnosis(self, run: str) -> dict[str, Any]:
+        """What the Wasserstein score of one run reacts to."""
+        content: dict[str, Any] = json.loads((RESULTS / f"diagnosis-{run}.json").read_text())
+        return content
+
+    def diagnosis_table(self, *runs: str) -> str:
+        """AUROC of brightness and contrast, lost and original, for some runs."""
+        quantities = list(self.diagnosis(runs[0])["auroc"])
+        lines = ["| run | " + " | ".join(quantities) + " |", "|" + " --- |" * (len(quantities) + 1)]
+        for run in runs:
+            cells = [f"{value:.3f}" for value in self.diagnosis(run)["auroc"].values()]
+            lines.append(f"| {run} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
     def sides(self, collection: str, split: str) -> str:
         """How many images of which kind are on each side."""
         sides = self.find(collection, split, self.rows(collection, split)[0])["sides"]
