@@ -30,6 +30,7 @@ from sanoscope.cases.readers import read_image
 from sanoscope.errors import DataError
 from sanoscope.preparation import decode as decode_module
 from sanoscope.preparation import pictures as pictures_module
+from sanoscope.preparation import workers as workers_module
 from sanoscope.preparation.cache import STALE_SECONDS, DecodedCache, cache_folder, content_key
 from sanoscope.preparation.decode import decode
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
@@ -339,20 +340,24 @@ def test_any_order_of_calls_gives_the_same_pictures(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_processes_give_what_threads_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads_from", [0.0, 1e9], ids=["threads", "processes"])
+def test_spread_work_gives_what_one_worker_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads_from: float
+) -> None:
     cases = save(tmp_path / "images", 10)
     (tmp_path / "bad.png").write_text("no image")
     cases = Cases([*cases, Case("bad", tmp_path / "bad.png")])
     steps = geometry("nonzero")
-    threads = decode(cases, steps, workers=2)
+    alone = decode(cases, steps, workers=1)
     shutil.rmtree(DecodedCache(steps.to_json()).folder)
-    monkeypatch.setattr(decode_module, "PROCESSES_FROM", len(cases))
-    monkeypatch.setattr(decode_module, "CHUNK", 4)
-    processes = decode(cases, steps, workers=2)
+    monkeypatch.setattr(workers_module, "WORTH_SPREADING_SECONDS", 0.0)
+    monkeypatch.setattr(workers_module, "THREADS_FROM_SECONDS", threads_from)
+    monkeypatch.setattr(decode_module, "CHUNK", 2)
+    spread = decode(cases, steps, workers=2)
     assert len(blocks(steps)) == 3
-    assert_right(processes, steps)
-    assert processes.keys == threads.keys
-    assert [bad.reason for bad in processes.unreadable] == [bad.reason for bad in threads.unreadable]
+    assert_right(spread, steps)
+    assert spread.keys == alone.keys
+    assert [bad.reason for bad in spread.unreadable] == [bad.reason for bad in alone.unreadable]
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {

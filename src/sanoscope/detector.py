@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,17 +27,20 @@ from sanoscope.recipe import Recipe
 from sanoscope.recipes import get_recipe
 from sanoscope.report import images as display
 from sanoscope.scoring.inference import BatchResult, Inference
+from sanoscope.scoring.reconstruction import ReconstructionScoring
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
 from sanoscope.scoring.trivial import TrivialScores
 from sanoscope.training.batches import derived_seed
 from sanoscope.training.devices import choose_device, mixed_precision
-from sanoscope.training.plain import RESUME_FILE, Surroundings
+from sanoscope.training.plain import Surroundings
+from sanoscope.training.run_record import begin_run
 
 # Options that take effect on a fitted detector; all others are built into the weights.
 ADJUSTABLE = ("scoring.", "decision.")
+# Those of them that do not change what a score means.
+IMMATERIAL = ("scoring.score", "scoring.also", "scoring.samples_seed", "scoring.precision")
 # The share of held-out normal pixels that overlays may show at full strength.
 MAP_QUANTILE = 0.999
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,14 @@ class Calibration:
         labels: ``(M,)``: 0, 1, or −1 where unknown, which counts as normal.
         map_scale: See ``Heatmaps.scale``.
         description: What the cases are.
+        options: The options of scoring that were in force.
     """
 
     scores: Mapping[str, np.ndarray]
     labels: np.ndarray
     map_scale: float
     description: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Detector:
@@ -129,7 +133,8 @@ class Detector:
         pictures = self.preparation_.fit(selected.train)
         held_out = self.preparation_.decode(selected.validation)
         if not len(held_out):
-            raise DataError(f"{selected.validation.source}: no validation image could be read")
+            reason = held_out.unreadable[0].reason
+            raise DataError(f"no image of those held out to set the threshold could be read; the first: {reason}")
         self.notes_ = list(selected.notes) + _unreadable_notes(pictures, held_out)
         if not quiet:
             for note in self.notes_:
@@ -185,32 +190,20 @@ class Detector:
         normal_maps = result.maps[labels != 1]
         scale = float(np.quantile(normal_maps.ravel()[:: max(normal_maps.size // 5_000_000, 1)], MAP_QUANTILE))
         description = f"{len(held_out)} held-out images of {held_out.cases.source}"
-        self.calibration_ = Calibration(result.scores, labels, scale, description)
-        self._decide()
-
-    def _decide(self) -> None:
-        calibration = self.calibration_
-        self.decisions_: dict[str, Decision] = {
-            name: self.recipe.build(
-                "decision", scores=scores, labels=calibration.labels, description=calibration.description
-            )
-            for name, scores in calibration.scores.items()
-        }
+        options = {name: value for name, value in self.recipe.values.items() if name.startswith("scoring.")}
+        self.calibration_ = Calibration(result.scores, labels, scale, description, options)
+        self.decisions_ = _decisions(self.recipe, self.calibration_)
 
     def _begin_run(self, folder: Path, resume: bool) -> None:
-        """Leave word of what is being trained, or check that it is what was being trained."""
+        data = self.provenance_["data"]
         run = {
-            "recipe": self.recipe.to_json(),
+            "recipe": self.recipe.name,
+            "options": self.recipe.values,
             "seed": self.seed,
-            "training images": self.provenance_["data"]["training"]["digest"],
+            "training images": data["training"]["digest"],
+            "validation images": data["validation"]["digest"],
         }
-        file = folder / RUN_FILE
-        if resume and (folder / RESUME_FILE).exists():
-            if not file.exists():
-                raise ModelError(f"{file}: is missing, so the run cannot be resumed; start it anew")
-            _require_same_run(json.loads(file.read_text()), json.loads(json.dumps(run)), folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(run, indent=1))
+        begin_run(folder, run, resume)
 
     def _provenance(self, pictures: Pictures, held_out: Pictures, train: Cases, validation: Cases) -> dict[str, Any]:
         precision = self.recipe["training.precision"] if "training.precision" in self.recipe.options else "float32"
@@ -243,9 +236,9 @@ class Detector:
         for name in recipe.changes:
             if recipe[name] != self.recipe[name] and not name.startswith(ADJUSTABLE):
                 raise OptionError(f"option '{name}' is built into the trained model; set it when fitting")
-        self.recipe = recipe
         if self.fitted:
-            self._decide()
+            self.decisions_ = _decisions(recipe, self.calibration_)
+        self.recipe = recipe
         return self
 
     def score(self, cases: Cases | np.ndarray | str | Path, *, maps: bool = True) -> Findings:
@@ -254,13 +247,19 @@ class Detector:
         Args:
             cases: Cases, an array ``(N, H, W[, C])``, or a path, of which all cases are scored.
             maps: Keep a map for each case.
+
+        Raises:
+            DataError: If there is no case that can be read.
         """
         self._require_fitted()
         cases = _as_cases(cases)
         pictures = self.preparation_.decode(cases)
+        if not len(pictures):
+            reasons = [f"the first: {item.reason}" for item in pictures.unreadable[:1]]
+            raise DataError("; ".join([f"{cases.source}: none of {len(cases)} images can be scored", *reasons]))
         result = self._inference().run(pictures)
         seen = np.array([key in self.training_keys_ for key in pictures.keys], bool)
-        notes = [*self.notes_, *cases.notes]
+        notes = [*self.notes_, *cases.notes, *self._scoring_notes()]
         if seen.any():
             notes.append(f"{seen.sum()} of the scored images were in the training set: their scores are too low")
         name = self.recipe["scoring.score"]
@@ -282,6 +281,16 @@ class Detector:
             notes=notes,
         )
         return self._with_gallery(findings, pictures, result)
+
+    def _scoring_notes(self) -> list[str]:
+        """Where scores now mean something else than those that the threshold was fitted on."""
+        before = self.calibration_.options
+        return [
+            f"scored with {name}={self.recipe[name]}, but the threshold was fitted with {name}={value}: "
+            "fit with the same for decisions and p-values that hold"
+            for name, value in before.items()
+            if name not in IMMATERIAL and self.recipe[name] != value
+        ]
 
     def _with_gallery(self, findings: Findings, pictures: Pictures, result: BatchResult) -> Findings:
         wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
@@ -337,7 +346,8 @@ class Detector:
         return pictures
 
     def _inference(self) -> Inference:
-        scoring = self.recipe.build("scoring", beta=self.recipe["objective.beta"])
+        self._require_fitted()
+        scoring = _scoring(self.recipe)
         bfloat16 = mixed_precision(scoring.precision, self.device)
         return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device, bfloat16)
 
@@ -377,19 +387,26 @@ def _sides(cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarra
     return cases.train, cases.validation
 
 
+def _scoring(recipe: Recipe) -> ReconstructionScoring:
+    scoring: ReconstructionScoring = recipe.build("scoring", beta=recipe["objective.beta"])
+    return scoring
+
+
+def _decisions(recipe: Recipe, calibration: Calibration) -> dict[str, Decision]:
+    """A decision for each score.
+
+    Raises:
+        OptionError: If the recipe asks for a score that the held-out cases do not have.
+    """
+    if lacking := [name for name in _scoring(recipe).names if name not in calibration.scores]:
+        raise OptionError(
+            f"score '{lacking[0]}' was not computed when the model was fitted, so it has no threshold; "
+            "fit with scoring.also=all"
+        )
+    fitted_on = {"labels": calibration.labels, "description": calibration.description}
+    return {name: recipe.build("decision", scores=scores, **fitted_on) for name, scores in calibration.scores.items()}
+
+
 def _unreadable_notes(*sides: Pictures) -> list[str]:
     unreadable = [item for pictures in sides for item in pictures.unreadable]
     return [f"could not be read and was left out: {item.reason}" for item in unreadable]
-
-
-def _require_same_run(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    options_before, options_now = before["recipe"]["options"], now["recipe"]["options"]
-    for name, value in options_now.items():
-        if name != "training.epochs" and options_before.get(name) != value:
-            raise ModelError(
-                f"{folder}: was started with {name}={options_before.get(name)}, not {value}; "
-                "resume with the same options, or start anew in another folder"
-            )
-    for key in ("seed", "training images"):
-        if before[key] != now[key]:
-            raise ModelError(f"{folder}: was started with another {key}; start anew in another folder")

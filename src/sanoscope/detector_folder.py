@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from sanoscope.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
     from sanoscope.detector import Detector
+    from sanoscope.recipe import Recipe
 
 # Logs and checkpoints of the training that made the model.
 TRAINING_FOLDER = "training"
@@ -47,13 +49,13 @@ def _state(detector: Detector) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "recipe": detector.recipe.to_json(),
-        "changes": dict(detector.recipe.changes),
         "seed": detector.seed,
         "preparation": detector.preparation_.to_json(),
         "decisions": {name: decision.to_json() for name, decision in detector.decisions_.items()},
         "calibration": {
             "map_scale": detector.calibration_.map_scale,
             "description": detector.calibration_.description,
+            "options": dict(detector.calibration_.options),
         },
         "history": detector.history_,
         "notes": detector.notes_,
@@ -78,24 +80,29 @@ def load_detector(folder: Path, device: str) -> Detector:
     Raises:
         ModelError: If a file is missing, truncated or altered, or of another version.
     """
+    from safetensors import SafetensorError
+
+    contents = _checked_contents(folder)
+    try:
+        return _assemble(contents, folder, device)
+    # The checksums fit, so that somebody wrote it this way: another version, or by hand.
+    except (KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ModelError(f"{folder}: is not a model of this version ({reason}); fit it again") from error
+
+
+def _assemble(contents: dict[str, bytes], folder: Path, device: str) -> Detector:
     from safetensors.numpy import load
 
     from sanoscope.detector import Calibration, Detector
-    from sanoscope.recipes import get_recipe
     from sanoscope.scoring.trivial import TrivialScores
 
-    contents = _checked_contents(folder)
     state = json.loads(contents[DETECTOR_FILE])
     if state.get("format") != FORMAT:
         raise ModelError(f"{folder}: is of format {state.get('format')}, this version reads {FORMAT}; fit it again")
-    try:
-        recipe = get_recipe(state["recipe"]["name"]).with_options(state["recipe"]["options"])
-    except OptionError as error:
-        raise ModelError(f"{folder / DETECTOR_FILE}: {error}") from error
     arrays = load(contents[WEIGHTS_FILE])
-    detector = Detector(recipe, seed=state["seed"], device=device)
-    detector.recipe = get_recipe(recipe.name).with_options(state["changes"])
-    detector.preparation_ = recipe.build("preparation").load_json(state["preparation"])
+    detector = Detector(_recipe(state["recipe"], folder), seed=state["seed"], device=device)
+    detector.preparation_ = detector.recipe.build("preparation").load_json(state["preparation"])
     _load_network(detector, _group(arrays, "network."), folder)
     detector.trivial_ = TrivialScores().load_arrays(_group(arrays, "trivial."))
     detector.calibration_ = Calibration(
@@ -108,6 +115,19 @@ def load_detector(folder: Path, device: str) -> Detector:
     return detector.adjust({})
 
 
+def _recipe(stored: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe with the values it was fitted with, whatever the defaults are now."""
+    from sanoscope.recipes import get_recipe
+
+    try:
+        declared = get_recipe(stored["name"])
+        values = declared.with_options(stored["options"]).values
+    except OptionError as error:
+        raise ModelError(f"{folder / DETECTOR_FILE}: {error}") from error
+    changes = {name: value for name, value in values.items() if value != declared.options[name].default}
+    return replace(declared, changes=changes)
+
+
 def _checked_contents(folder: Path) -> dict[str, bytes]:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; give one that 'sanoscope fit' or Detector.save wrote")
@@ -115,7 +135,7 @@ def _checked_contents(folder: Path) -> dict[str, bytes]:
         checksums = json.loads((folder / CHECKSUMS_FILE).read_text())
     except FileNotFoundError as error:
         raise ModelError(f"{folder / CHECKSUMS_FILE}: is missing; {_unfinished(folder)}") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{folder / CHECKSUMS_FILE}: cannot be read; copy the model again or refit it") from error
     contents = {}
     for name in (WEIGHTS_FILE, DETECTOR_FILE):
@@ -131,7 +151,9 @@ def _checked_contents(folder: Path) -> dict[str, bytes]:
 
 
 def _unfinished(folder: Path) -> str:
-    if (folder / "training").is_dir():
+    if (folder / WEIGHTS_FILE).is_file():
+        return "copy the model again or refit it"
+    if (folder / TRAINING_FOLDER).is_dir():
         return "the training there is not finished; go on with 'sanoscope fit … --resume'"
     return "give a folder that 'sanoscope fit' or Detector.save wrote"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanoscope.cases.case import Cases
+from sanoscope.console import track
 from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
 from sanoscope.evaluation import ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
@@ -195,7 +196,7 @@ class Findings:
         # One patient alone cannot be resampled; her images can, and the evaluation's notes say so.
         subjects = self.cases.subjects if self.n_subjects > 1 else None
         rows = []
-        for name, values, decision in self._scored():
+        for name, values, decision in self._scored("evaluating images"):
             decided = decision.decide(values)
             evaluation = evaluate(self.labels, values, decided, subjects, resamples=resamples, seed=seed)
             rows.append(ResultRow(self._row_name(name), self._kind(name), evaluation, decision.threshold))
@@ -205,15 +206,16 @@ class Findings:
         """Results per subject, by the ``max`` or ``mean`` of its images' scores."""
         subjects = self.cases.subjects
         rows = []
-        for name, values, decision in self._scored():
+        for name, values, decision in self._scored("evaluating subjects"):
             evaluation = evaluate_subjects(
                 self.labels, values, subjects, how, threshold=decision.threshold, resamples=resamples, seed=seed
             )
             rows.append(ResultRow(self._row_name(name), self._kind(name), evaluation, decision.threshold))
         return [*rows, all_positive_row(self.labels, subjects, how, resamples=resamples, seed=seed)]
 
-    def _scored(self) -> list[tuple[str, np.ndarray, Decision]]:
-        return [(name, values, self.decisions[name]) for name, values in self.scores.items()]
+    def _scored(self, what: str) -> Iterator[tuple[str, np.ndarray, Decision]]:
+        for name, values in track(self.scores.items(), what, len(self.scores)):
+            yield name, values, self.decisions[name]
 
     def _kind(self, name: str) -> str:
         return "trivial" if name in self.trivial else "method" if name == self.score_name else "other score"
@@ -221,12 +223,13 @@ class Findings:
     def _row_name(self, name: str) -> str:
         return name if name in self.trivial else f"{self.recipe.get('name', 'model')}, {name}"
 
-    def content(self, *, resamples: int = 1000) -> ReportContent:
-        """Everything that the report shows."""
+    def content(self, *, resamples: int = 1000, seed: int = 0) -> ReportContent:
+        """Everything that the report shows; ``seed`` draws the resamples for intervals."""
         subject_rows = {}
         if self.has_labels and self.n_subjects > 1:
             subject_rows = {
-                title: self.evaluate_subjects(how, resamples=resamples) for how, title in SUBJECT_TABLES.items()
+                title: self.evaluate_subjects(how, resamples=resamples, seed=seed)
+                for how, title in SUBJECT_TABLES.items()
             }
         recipe = dict(self.recipe)
         return ReportContent(
@@ -238,7 +241,7 @@ class Findings:
             scores=self.score,
             labels=self.labels,
             calibration_scores=self.calibration,
-            rows=self.evaluate(resamples=resamples) if self.has_labels else (),
+            rows=self.evaluate(resamples=resamples, seed=seed) if self.has_labels else (),
             subject_rows=subject_rows,
             history=self.history,
             gallery=self.gallery(),
@@ -289,11 +292,16 @@ class Findings:
             shown.overlay,
         )
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``scores.csv``, ``findings.json``, maps, overlays, the gallery and ``report.html``."""
+    def save(self, folder: str | Path, content: ReportContent | None = None) -> Path:
+        """Write ``scores.csv``, ``findings.json``, maps, overlays, the gallery and ``report.html``.
+
+        Args:
+            folder: Made where it does not exist.
+            content: What the report shows, where it is at hand already; its intervals take a while.
+        """
         from sanoscope.findings_folder import save_findings
 
-        return save_findings(self, Path(folder))
+        return save_findings(self, Path(folder), content or self.content())
 
     @classmethod
     def load(cls, folder: str | Path) -> Findings:

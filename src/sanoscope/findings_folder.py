@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,22 +19,32 @@ from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
 from sanoscope.findings import Findings, Shown
 from sanoscope.report import images
+from sanoscope.report.content import ReportContent
+from sanoscope.report.html import write_report
 
 SCORES_FILE, FINDINGS_FILE, REPORT_FILE = "scores.csv", "findings.json", "report.html"
 SCORE_PREFIX = "score: "
+# File names need not be text; the bytes that are none come back as they were.
+ANY_NAME: Final = "surrogateescape"
 
 
-def save_findings(findings: Findings, folder: Path) -> Path:
+def save_findings(findings: Findings, folder: Path, content: ReportContent) -> Path:
     """Write everything; the table first, so that whatever happens later the scores are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    findings.table.to_csv(folder / SCORES_FILE, index=False)
-    (folder / FINDINGS_FILE).write_text(json.dumps(_as_json(findings), indent=1))
+    write_data(findings, folder)
     for index, shown in findings.shown.items():
         _write_shown(folder / "gallery", index, shown)
     if findings.maps is not None:
         _write_maps(findings, folder)
-    findings.report(folder / REPORT_FILE)
+    write_report(content, folder / REPORT_FILE)
     return folder
+
+
+def write_data(findings: Findings, folder: Path) -> None:
+    """Write the table and what belongs to all cases, without pictures."""
+    # Quoted, so that whatever is in a name stays in its cell.
+    findings.table.to_csv(folder / SCORES_FILE, index=False, errors=ANY_NAME, quoting=csv.QUOTE_NONNUMERIC)
+    (folder / FINDINGS_FILE).write_text(json.dumps(_as_json(findings), indent=1))
 
 
 def _as_json(findings: Findings) -> dict[str, Any]:
@@ -73,7 +84,7 @@ def _write_maps(findings: Findings, folder: Path) -> None:
         overlay_file = folder / "overlays" / f"{case.name}.png"
         for file in (map_file, overlay_file):
             file.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(map_file, heatmap)
+        tifffile.imwrite(map_file, heatmap, photometric="minisblack")
         overlay_file.write_bytes(images.png(images.overlay(_source_picture(case), heatmap, maps.scale)))
 
     with ThreadPoolExecutor() as pool:
@@ -101,20 +112,25 @@ def load_findings(folder: Path) -> Findings:
             raise DataError(f"{folder}: has no {name}; give a folder that 'sanoscope score' wrote")
     try:
         stored = json.loads((folder / FINDINGS_FILE).read_text())
-        table = pd.read_csv(folder / SCORES_FILE, dtype={"name": str, "path": str, "subject": str, "group": str})
+        # All as text: a patient may be called NA, and numbers shall come back to the last bit.
+        table = pd.read_csv(folder / SCORES_FILE, dtype=str, keep_default_na=False, encoding_errors=ANY_NAME)
         cases = Cases(_cases(table), stored["source"], stored["layout"])
+        scores = {
+            column.removeprefix(SCORE_PREFIX): table[column].to_numpy(str).astype(np.float64)
+            for column in table.columns
+            if column.startswith(SCORE_PREFIX)
+        }
+        decisions = {name: Decision.from_json(stored["decisions"][name]) for name in scores}
+        if stored["score"] not in scores:
+            raise KeyError(f"{SCORE_PREFIX}{stored['score']}")
         return Findings(
             cases=cases,
             score_name=stored["score"],
-            scores={
-                column.removeprefix(SCORE_PREFIX): table[column].to_numpy(np.float64)
-                for column in table.columns
-                if column.startswith(SCORE_PREFIX)
-            },
+            scores=scores,
             trivial=stored["trivial"],
-            decisions={name: Decision.from_json(decision) for name, decision in stored["decisions"].items()},
+            decisions=decisions,
             calibration=np.asarray(stored["calibration"]),
-            seen_in_training=table["seen_in_training"].to_numpy(bool),
+            seen_in_training=(table["seen_in_training"] == "1").to_numpy(bool),
             shown=dict(_read_shown(folder / "gallery")),
             unreadable=[(entry["path"], entry["reason"]) for entry in stored["unreadable"]],
             recipe=stored["recipe"],
@@ -123,18 +139,19 @@ def load_findings(folder: Path) -> Findings:
             notes=stored["notes"],
         )
     except (ValueError, KeyError, TypeError, ImageError) as error:
-        raise DataError(f"{folder}: is not a folder that 'sanoscope score' wrote ({error})") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{folder}: is not a folder that 'sanoscope score' wrote ({reason})") from error
 
 
 def _cases(table: Any) -> Iterator[Case]:
     for row in table.itertuples():
         yield Case(
             name=row.name,
-            path=Path(row.path) if isinstance(row.path, str) else None,
-            label=None if np.isnan(row.label) else int(row.label),
-            group=row.group if isinstance(row.group, str) else None,
-            subject=row.subject if isinstance(row.subject, str) else None,
-            split=row.split if isinstance(row.split, str) else None,
+            path=Path(row.path) if row.path else None,
+            label=int(row.label) if row.label else None,
+            group=row.group or None,
+            subject=row.subject or None,
+            split=row.split or None,
         )
 
 

@@ -60,7 +60,7 @@ class TrainingSelection:
         if left_out := len(cases) - len(train):
             notes.append(f"{left_out} abnormal cases among the training data were left out")
         if not len(train):
-            found = "only abnormal ones" if len(cases) else "none"
+            found = "only abnormal ones" if len(cases) else "none at all"
             raise DataError(f"{cases.source}: no normal cases to learn from ({found}); give normal images")
         if self.fraction < 1:
             kept = max(round(self.fraction * len(train)), 1)
@@ -68,6 +68,8 @@ class TrainingSelection:
             train = train[np.sort(chosen)]
             notes.append(f"{kept} training cases were drawn at random (data.fraction={self.fraction:g})")
         if validation is None or not len(validation.normals):
+            if validation:
+                notes.append(f"{len(validation)} validation cases are not used, as none of them is normal")
             train, validation, note = self._hold_out(train, seed)
             notes.append(note)
         return Selected(train, validation, tuple(notes))
@@ -80,12 +82,12 @@ class TrainingSelection:
         subjects = sorted({case.subject for case in train if case.subject is not None})
         generator = np.random.default_rng([seed, 2])
         if len(subjects) >= SUBJECTS_TO_HOLD_OUT and all(case.subject is not None for case in train):
-            count = max(round(self.holdout * len(subjects)), 1)
+            count = min(max(round(self.holdout * len(subjects)), 1), len(subjects) - 1)
             chosen = set(generator.choice(subjects, count, replace=False).tolist())
             held_out = np.array([case.subject in chosen for case in train])
-            how = f"of {count} subjects "
+            how = f"of {count} subject{'s' * (count > 1)} "
         else:
-            count = max(round(self.holdout * len(train)), 2)
+            count = min(max(round(self.holdout * len(train)), 2), len(train) - 2)
             held_out = np.zeros(len(train), bool)
             held_out[generator.choice(len(train), count, replace=False)] = True
             how = "of the same subjects as the training images, so thresholds may be too low, " if subjects else ""

@@ -63,9 +63,7 @@ def fit(
     for line in (cases.describe(), *cases.notes):
         say(line)
     try:
-        detector.fit(
-            cases, folder=out / TRAINING_FOLDER, resume=resume, checkpoint_seconds=checkpoint_seconds
-        )
+        detector.fit(cases, folder=out / TRAINING_FOLDER, resume=resume, checkpoint_seconds=checkpoint_seconds)
     except KeyboardInterrupt:
         say("interrupted; the same command with --resume goes on from the last checkpoint")
         raise typer.Exit(INTERRUPTED) from None

@@ -32,6 +32,6 @@ class SelfAttention(nn.Module):
         # that never holds the whole (H·W)² matrix: a quarter of the time at 32×32 positions on a CPU.
         inner = queries.shape[2]
         padding = (0, max(values.shape[2] - inner, 0))
-        heads = (tokens.unsqueeze(1) for tokens in (F.pad(queries, padding), F.pad(keys, padding), values))
-        mixed = F.scaled_dot_product_attention(*heads, scale=inner**-0.5).squeeze(1)  # (B, H·W, C)
+        q, k, v = (tokens.unsqueeze(1) for tokens in (F.pad(queries, padding), F.pad(keys, padding), values))
+        mixed = F.scaled_dot_product_attention(q, k, v, scale=inner**-0.5).squeeze(1)  # (B, H·W, C)
         return self.gamma * mixed.transpose(1, 2).reshape(features.shape) + features

@@ -124,6 +124,8 @@ class ResumePoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the state, if it is time or the last epoch."""
+        if trainer.should_stop:  # early; resumed from here it would go on past its end
+            return
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if last or time.monotonic() - self._last >= self.seconds:
             trainer.save_checkpoint(self.file)

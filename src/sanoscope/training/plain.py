@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from sanoscope.errors import ModelError, TrainingError
+from sanoscope.errors import ModelError, SanoscopeError, TrainingError
 from sanoscope.networks.variational import VariationalAutoencoder
 from sanoscope.objectives.elbo import NegativeELBO
 from sanoscope.preparation.intensity import Intensity
@@ -140,6 +140,11 @@ class PlainTraining:
             trainer = self._trainer(surroundings, history, order)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
             self._fit(trainer, module, batches(train, order), validation, resumed)
+        if len(history.rows) > self.epochs:
+            raise ModelError(
+                f"{resumed}: has {len(history.rows)} epochs already; set training.epochs to as many or more, "
+                f"not {self.epochs}"
+            )
         if self.early_stopping and surroundings.folder:
             best = torch.load(surroundings.folder / f"{BEST_FILE}.ckpt", weights_only=True)
             module.load_state_dict(best["state_dict"])
@@ -162,13 +167,11 @@ class PlainTraining:
             trainer.fit(module, train, held_out, ckpt_path=resumed, weights_only=True)
         except SystemExit as error:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from error
-        except (RuntimeError, KeyError, EOFError) as error:
-            if resumed is None or trainer.global_step > 0:
+        except Exception as error:  # a broken checkpoint raises errors of zipfile, pickle, torch and Lightning
+            if resumed is None or trainer.global_step > 0 or isinstance(error, SanoscopeError):
                 raise
-            raise ModelError(
-                f"{resumed}: cannot be resumed from ({type(error).__name__}: {str(error).splitlines()[0]}); "
-                "remove it to start anew"
-            ) from error
+            reason = f"{type(error).__name__}: {str(error).split('. ')[0].strip()}"
+            raise ModelError(f"{resumed}: cannot be resumed from ({reason}); remove it to start anew") from error
         finally:
             if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
                 signal.signal(signal.SIGINT, handler)
