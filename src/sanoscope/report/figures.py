@@ -125,7 +125,7 @@ def training_figure(epochs: np.ndarray, sides: Mapping[str, np.ndarray]) -> Figu
         sides: ``(E,)`` values for ``"train"`` and ``"validation"``, or one of them.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     figure = Figure(figsize=(3.7, 2.7))
     axes = figure.add_subplot()
@@ -139,6 +139,7 @@ def training_figure(epochs: np.ndarray, sides: Mapping[str, np.ndarray]) -> Figu
     if finite.size and 0 < _LOGARITHMIC_FROM * finite.min() < finite.max():
         axes.set_yscale("log")
         # Plain numbers: matplotlib's powers of ten are mathematical text, which stays markup in an SVG with real text.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
