@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/sanoscope demo --out demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -49,7 +49,8 @@ class Run:
 
 
 # Twenty passes over the training normals, twelve for the large ResNets, where the released code makes 50 to 85: what
-# two cores do in minutes. ImageNet weights of ResNet-34 are not at hand where this runs, so its encoder starts from random ones.
+# two cores do in minutes. ImageNet weights of ResNet-34 are not at hand where this runs, so its encoder starts from
+# random ones.
 _BUDGET = {"training.epochs": 20}
 _RANDOM = {"training.epochs": 12, "network.pretrained": False}
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {

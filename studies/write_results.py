@@ -113,6 +113,17 @@ class Page:
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
+    def term(self, collection: str, split: str, row: str, part: str, term: str = "reconstruction") -> str:
+        """Reconstruction error or KL, a per-image mean, for the text."""
+        return f"{self.find(collection, split, row)['evaluations'][part][term]:.0f}"
+
+    def machine(self) -> str:
+        """Where the runs were made, as they say themselves."""
+        run = self.runs[0]
+        versions, machine = run["versions"], run["machine"]
+        software = f"Python {versions['python']}, torch {versions['torch']}"
+        return f"{machine['cores']} CPU cores ({machine['system']}), {software}"
+
     def diagnosis(self, run: str) -> dict[str, Any]:
         """What the Wasserstein score of one run reacts to."""
         content: dict[str, Any] = json.loads((RESULTS / f"diagnosis-{run}.json").read_text())

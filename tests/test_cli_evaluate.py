@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import SMALL, finished, sanoscope
 from sklearn import metrics
 
+from command_line import SMALL, finished, sanoscope
 from sanoscope.cases.phantoms import histology_phantoms
 
 FEW = ("--resamples", "20")  # intervals are tested elsewhere

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from command_line import SMALL, Done, finished, sanoscope
 from PIL import Image
 from safetensors.numpy import load_file
 
+from command_line import SMALL, Done, finished, sanoscope
 from sanoscope import Detector, read_cases
 from sanoscope.cases.phantoms import histology_phantoms
+from sanoscope.cli import main
 
 ONE_EPOCH = (*SMALL, "--epochs", "1")
 
@@ -209,9 +214,7 @@ def test_a_folder_that_cannot_be_made(collection: Path, tmp_path: Path) -> None:
         assert "choose another --out" in done.error
 
 
-def test_a_folder_that_may_not_be_written(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_may_not_be_written(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # To the superuser, who may run the tests, the system says yes whatever the permissions are.
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
     done = sanoscope("fit", "conv-vae", collection, "--out", tmp_path / "a" / "model", *ONE_EPOCH)
@@ -264,7 +267,11 @@ def breast_histopathology(folder: Path, normal: np.ndarray, abnormal: np.ndarray
 
 def medmnist(folder: Path, normal: np.ndarray, abnormal: np.ndarray) -> Path:
     folder.mkdir()
-    sides = {"train": (normal[:12], abnormal[:1]), "val": (normal[12:17], abnormal[1:3]), "test": (normal[17:], abnormal[3:])}
+    sides = {
+        "train": (normal[:12], abnormal[:1]),
+        "val": (normal[12:17], abnormal[1:3]),
+        "test": (normal[17:], abnormal[3:]),
+    }
     arrays = {}
     for side, groups in sides.items():
         arrays[f"{side}_images"] = np.concatenate(groups)
@@ -304,11 +311,13 @@ def test_every_layout_is_learned_from_and_scored(
     assert (model / "manifest.csv").exists() == (layout != "medmnist")
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3])
+TOO_FEW = {0: "no images here", 1: "1 images are too few", 2: "2 images are too few", 3: "at least 2 normal images"}
+
+
+@pytest.mark.parametrize("number", TOO_FEW)
 def test_too_few_images(images: tuple[np.ndarray, np.ndarray], tmp_path: Path, number: int) -> None:
-    done = sanoscope("fit", "conv-vae", put(tmp_path / "few", images[0][:number]), "--out", tmp_path / "model", *ONE_EPOCH)
-    expected = {0: "no images here", 1: "1 images are too few", 2: "2 images are too few", 3: "at least 2 normal images"}
-    assert expected[number] in done.error
+    data = put(tmp_path / "few", images[0][:number])
+    assert TOO_FEW[number] in sanoscope("fit", "conv-vae", data, "--out", tmp_path / "model", *ONE_EPOCH).error
 
 
 def test_four_images_are_enough(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
@@ -402,3 +411,26 @@ def test_a_loss_that_runs_away_stops_with_a_remedy(collection: Path, tmp_path: P
     assert "the loss " in done.error
     assert "try a lower training.learning_rate" in done.error
     assert not (tmp_path / "model" / "weights.safetensors").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_bar_goes_with_the_lines(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, out = Terminal(), io.StringIO()
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    command = ("sanoscope", "fit", "conv-vae", collection, "--out", tmp_path / "model", *SMALL, "--epochs", 2)
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    with contextlib.redirect_stderr(terminal), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert out.getvalue() == ""
+    assert re.search(r"epoch 1 of 2 ━", shown)
+    assert re.search(r"epoch 2 of 2 ━", shown)
+    assert re.search(r"epoch 2 of 2: train/kl \d", shown)
+    assert "v_num" not in shown

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from command_line import SMALL, finished, in_own_process, sanoscope
 from PIL import Image
 from safetensors.numpy import load, save
 
+from command_line import SMALL, finished, in_own_process, sanoscope
 from sanoscope import Detector, read_cases
 from sanoscope.cases.phantoms import histology_phantoms
 from sanoscope.report.images import overlay
@@ -455,7 +455,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no preparation": (edit(lambda state: state.pop("preparation") and None), ": is not a model of this version"),
     "settings a list": (edit(lambda state: [state]), ": is not a model of this version"),
     "unknown recipe": (edit(lambda state: state["recipe"].update(name="conv-vea")), "did you mean 'conv-vae'?"),
-    "unknown option": (edit(lambda state: state["recipe"]["options"].update({"network.x": 1})), "has no option 'network.x'"),
+    "unknown option": (
+        edit(lambda state: state["recipe"]["options"].update({"network.x": 1})),
+        "has no option 'network.x'",
+    ),
     "other latent": (
         edit(lambda state: state["recipe"]["options"].update({"network.latent": 5})),
         "weights.safetensors: does not fit its recipe",

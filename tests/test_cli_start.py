@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import finished, in_own_process, sanoscope
 
+from command_line import finished, in_own_process, sanoscope
 from sanoscope import RECIPES, __version__
 from sanoscope.errors import OptionError
 
@@ -116,4 +116,3 @@ def test_verbose_shows_where_a_mistake_was_found() -> None:
     assert "Traceback" in done.err
     assert OptionError.__name__ in done.err
     assert done.err.splitlines()[-1] == "error: no recipe 'conv-vea'; did you mean 'conv-vae'?"
-

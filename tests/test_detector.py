@@ -189,7 +189,7 @@ def test_no_case_at_all(fitted: Detector, cases: Cases) -> None:
 def test_before_fitting_there_is_nothing_to_say(cases: Cases, tmp_path: Path) -> None:
     detector = new()
     for method in (detector.score, detector.decision_function, detector.predict, detector.transform):
-        with pytest.raises(ModelError, match="not fitted yet; call fit, or Detector.load"):
+        with pytest.raises(ModelError, match=r"not fitted yet; call fit, or Detector\.load"):
             method(cases)
     with pytest.raises(ModelError, match="not fitted yet"):
         detector.save(tmp_path / "model")

@@ -87,12 +87,8 @@ def test_evaluation_by_image() -> None:
 
 def test_same_seed_same_intervals() -> None:
     labels, scores, subjects = example()
-    assert evaluate(labels, scores, None, subjects, seed=3) == evaluate(
-        labels, scores, None, subjects, seed=3
-    )
-    assert evaluate(labels, scores, None, subjects, seed=3) != evaluate(
-        labels, scores, None, subjects, seed=4
-    )
+    assert evaluate(labels, scores, None, subjects, seed=3) == evaluate(labels, scores, None, subjects, seed=3)
+    assert evaluate(labels, scores, None, subjects, seed=3) != evaluate(labels, scores, None, subjects, seed=4)
 
 
 def test_lower_level_is_narrower() -> None:
@@ -107,8 +103,7 @@ def test_images_without_subjects_are_drawn_and_it_says_so() -> None:
         evaluation = evaluate(labels, scores, subjects=subjects)
         assert (evaluation.resampled, evaluation.n_subjects) == ("images", 0)
         assert evaluation.notes == [
-            "intervals over images: no subjects are known, so they are too narrow where images share "
-            "a patient"
+            "intervals over images: no subjects are known, so they are too narrow where images share a patient"
         ]
 
 
@@ -129,9 +124,7 @@ def test_one_subject_has_no_intervals() -> None:
     evaluation = evaluate(labels, scores, subjects=subjects)
     assert evaluation.estimates["auroc"].value > 0.5
     assert evaluation.estimates["auroc"].low is None
-    assert evaluation.notes == [
-        "no intervals: they come from differences between subjects, and there is one subject"
-    ]
+    assert evaluation.notes == ["no intervals: they come from differences between subjects, and there is one subject"]
 
 
 def test_resamples_without_a_class_are_reported() -> None:
@@ -224,9 +217,7 @@ def test_json_round_trip() -> None:
     labels, scores, subjects = example(30)
     for of in (labels, np.zeros(30, dtype=int)):
         evaluation = evaluate(of, scores, scores > 0, subjects, resamples=50)
-        assert (
-            Evaluation.from_json(json.loads(json.dumps(evaluation.to_json(), allow_nan=False))) == evaluation
-        )
+        assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json(), allow_nan=False))) == evaluation
 
 
 def test_unusable_input_is_refused() -> None:

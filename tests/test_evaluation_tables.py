@@ -59,9 +59,7 @@ def test_predicting_every_subject_abnormal() -> None:
 
 def test_table_of_results() -> None:
     rows = [
-        row(
-            "conv-vae", auroc=Estimate(0.7124, 0.651, 0.769), true_positives=Estimate(12.0), f1=Estimate(0.5)
-        ),
+        row("conv-vae", auroc=Estimate(0.7124, 0.651, 0.769), true_positives=Estimate(12.0), f1=Estimate(0.5)),
         row("best", oracle=True, auroc=Estimate(None, reason="needs both classes")),
     ]
     assert results_table(rows, ["auroc", "f1", "true_positives"]) == [
@@ -89,7 +87,5 @@ def test_markdown_table() -> None:
 
 
 def test_json_round_trip() -> None:
-    result = ResultRow(
-        "mse", "other score", evaluate([0, 1, 0], [0.1, 0.4, 0.2], [0, 1, 0]), 0.3, oracle=True
-    )
+    result = ResultRow("mse", "other score", evaluate([0, 1, 0], [0.1, 0.4, 0.2], [0, 1, 0]), 0.3, oracle=True)
     assert ResultRow.from_json(json.loads(json.dumps(result.to_json()))) == result

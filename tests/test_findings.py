@@ -56,7 +56,7 @@ def make(
         score_name="mse",
         scores=scores,
         trivial=("mean intensity",),
-        decisions={name: DECISION for name in scores},
+        decisions=dict.fromkeys(scores, DECISION),
         calibration=np.linspace(0, 1, 19),
         seen_in_training=np.arange(count) % 3 == 0,
         recipe=recipe,
@@ -175,7 +175,12 @@ def test_a_part_keeps_what_belongs_to_its_cases(findings: Findings) -> None:
 
 
 def test_subjects_by_name(findings: Findings) -> None:
-    assert [case.name for case in findings.of_subjects(["b", "c"]).cases] == ["image 2", "image 3", "image 4", "image 5"]
+    assert [case.name for case in findings.of_subjects(["b", "c"]).cases] == [
+        "image 2",
+        "image 3",
+        "image 4",
+        "image 5",
+    ]
     assert findings.of_subjects(["b"]).notes[-1] == "only subject b"
     assert findings.of_subjects(["b", "c"]).notes[-1] == "only subjects b, c"
     with pytest.raises(DataError, match="no case of subject 'd' was scored"):
@@ -244,7 +249,21 @@ def test_a_folder_gives_everything_back(findings: Findings, tmp_path: Path) -> N
 
 
 # What spreadsheets and pandas take for something else, and what CSV has to quote.
-AWKWARD = ["NA", "nan", "None", "null", "0012", "1e5", "True", 'a "quoted" name', "a,b", " a ", "line\nbreak", "β-σ", "#1"]
+AWKWARD = [
+    "NA",
+    "nan",
+    "None",
+    "null",
+    "0012",
+    "1e5",
+    "True",
+    'a "quoted" name',
+    "a,b",
+    " a ",
+    "line\nbreak",
+    "β-σ",
+    "#1",
+]
 
 
 @pytest.mark.parametrize("name", AWKWARD)

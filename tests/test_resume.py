@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import torch
-from command_line import SMALL, finished, sanoscope
 from safetensors.numpy import load_file
 
+from command_line import SMALL, finished, sanoscope
 from sanoscope.cases.phantoms import histology_phantoms
 
 # Of ten training normals, in batches of four, without a last batch of one.

@@ -48,8 +48,8 @@ def fit(
     from sanoscope.cases import load_cases
     from sanoscope.cases.split_record import write_split
     from sanoscope.console import say
-    from sanoscope.detector import Detector
     from sanoscope.detector_folder import CHECKSUMS_FILE, TRAINING_FOLDER
+    from sanoscope.recipes import get_recipe
 
     finished, begun = (out / CHECKSUMS_FILE).exists(), (out / TRAINING_FOLDER).is_dir()
     if resume and finished:
@@ -58,10 +58,14 @@ def fit(
     if not (resume and begun):
         goes_on = begun and not finished
         require_new(out, ("go on with the run there by --resume, or " if goes_on else "") + "choose another --out")
-    detector = Detector(recipe, recipe_options(config, assignments, training__epochs=epochs), seed=seed, device=device)
+    chosen = get_recipe(recipe).with_options(recipe_options(config, assignments, training__epochs=epochs))
     cases = load_cases(data, split=split, normal=normal, seed=seed)
     for line in (cases.describe(), *cases.notes):
         say(line)
+
+    from sanoscope.detector import Detector  # seconds, so after what can be said at once
+
+    detector = Detector(chosen, seed=seed, device=device)
     try:
         detector.fit(cases, folder=out / TRAINING_FOLDER, resume=resume, checkpoint_seconds=checkpoint_seconds)
     except KeyboardInterrupt:

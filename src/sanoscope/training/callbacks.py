@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 
 from sanoscope.console import say
 from sanoscope.training.batches import SeededBatches
@@ -62,7 +62,11 @@ class History(Checkpoint):
 
 
 class EpochLines(Checkpoint):
-    """One plain line for an epoch, at most every few seconds, for logs that are no terminal."""
+    """One plain line for an epoch, at most every few seconds.
+
+    Args:
+        history: Of the same training.
+    """
 
     # Often enough to see that it goes on, seldom enough to keep a log readable.
     SECONDS = 10.0
@@ -80,6 +84,20 @@ class EpochLines(Checkpoint):
         row = self.history.rows[-1]
         terms = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if "/" in name)
         say(f"epoch {row['epoch']:.0f} of {trainer.max_epochs}: {terms} ({row['seconds']:.1f} s)")
+
+
+class EpochBar(RichProgressBar):
+    """Lightning's bar for a terminal, on stderr and with epochs counted from 1."""
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=10, console_kwargs={"stderr": True})
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Nothing beside the bar: losses are known after the epoch, and ``EpochLines`` tells them."""
+        return {}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1} of {self.trainer.max_epochs}"
 
 
 class ResumedOrder(Callback):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -24,7 +24,7 @@ from sanoscope.objectives.elbo import NegativeELBO
 from sanoscope.preparation.intensity import Intensity
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.training.batches import SeededBatches, Stored, batches
-from sanoscope.training.callbacks import AtomicCheckpointIO, EpochLines, History, ResumedOrder, ResumePoint
+from sanoscope.training.callbacks import AtomicCheckpointIO, EpochBar, EpochLines, History, ResumedOrder, ResumePoint
 from sanoscope.training.devices import mixed_precision
 from sanoscope.training.module import VariationalTraining
 
@@ -179,7 +179,9 @@ class PlainTraining:
     def _trainer(self, surroundings: Surroundings, history: History, order: SeededBatches) -> Trainer:
         callbacks: list[Callback] = [history, ResumedOrder(order)]
         if not surroundings.quiet:
-            callbacks.append(RichProgressBar(leave=True) if sys.stderr.isatty() else EpochLines(history))
+            callbacks.append(EpochLines(history))
+            if sys.stderr.isatty():
+                callbacks.append(EpochBar())
         if self.early_stopping:
             callbacks.append(EarlyStopping("validation/loss", patience=self.early_stopping))
             callbacks.append(
