@@ -403,12 +403,15 @@ def test_unreadable_training_images_are_left_out_and_named(
     assert len(detector.training_keys_) == counts[0]
 
 
-def test_a_loss_that_runs_away_stops_with_a_remedy(collection: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rate", "reason"), [("1e5", "the loss grew from "), ("1e20", "the loss became nan in epoch ")]
+)
+def test_a_loss_that_runs_away_stops_with_a_remedy(collection: Path, tmp_path: Path, rate: str, reason: str) -> None:
     done = sanoscope(
         *("fit", "conv-vae", collection, "--out", tmp_path / "model", *SMALL, "--epochs", 6),
-        *("--set", "training.learning_rate=1e6"),
+        *("--set", f"training.learning_rate={rate}"),
     )
-    assert "the loss " in done.error
+    assert done.error.startswith(reason)
     assert "try a lower training.learning_rate" in done.error
     assert not (tmp_path / "model" / "weights.safetensors").exists()
 

@@ -130,4 +130,4 @@ class VariationalTraining(LightningModule):
 
     def _require_finite(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {float(loss)} in epoch {self.current_epoch + 1}; {REMEDY}")
+            raise TrainingError(f"the loss became {loss.item()} in epoch {self.current_epoch + 1}; {REMEDY}")
