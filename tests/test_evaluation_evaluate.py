@@ -119,12 +119,14 @@ def test_few_subjects_are_called_rough() -> None:
     assert evaluate(labels, scores, subjects=subjects).notes == ["intervals from 9 subjects are rough"]
 
 
-def test_one_subject_has_no_intervals() -> None:
+def test_the_images_of_one_subject_are_resampled_and_it_is_said() -> None:
     labels, scores, subjects = example(n_subjects=1)
     evaluation = evaluate(labels, scores, subjects=subjects)
-    assert evaluation.estimates["auroc"].value > 0.5
-    assert evaluation.estimates["auroc"].low is None
-    assert evaluation.notes == ["no intervals: they come from differences between subjects, and there is one subject"]
+    over_images = evaluate(labels, scores)
+    assert evaluation.estimates == over_images.estimates
+    assert evaluation.estimates["auroc"].low is not None
+    assert (evaluation.resampled, evaluation.n_subjects) == ("images", 1)
+    assert evaluation.notes[0] == "intervals over images: all are of one subject, so they say nothing of others"
 
 
 def test_resamples_without_a_class_are_reported() -> None:

@@ -193,8 +193,7 @@ class Findings:
         Raises:
             DataError: If no case is labelled.
         """
-        # One patient alone cannot be resampled; her images can, and the evaluation's notes say so.
-        subjects = self.cases.subjects if self.n_subjects > 1 else None
+        subjects = self.cases.subjects
         rows = []
         for name, values, decision in self._scored("evaluating images"):
             decided = decision.decide(values)

@@ -63,8 +63,11 @@ def evaluate(
     abnormal = known[labelled] == ABNORMAL
     metrics = WeightedMetrics(abnormal, scores[labelled], None if decisions is None else decisions[labelled])
     subject, n_subjects = _numbered(names[labelled])
-    if subject.max() == 0:
-        resamples = 0  # one subject drawn again and again is always the same data
+    one_subject = n_subjects == 1 and subject.max() == 0
+    if one_subject:  # drawn again and again it is always the same data; its images are not
+        subject = np.arange(subject.size)
+    if subject.size == 1:
+        resamples = 0
 
     point = metrics(np.ones((1, abnormal.size)))
     portions = [metrics(weights) for weights in resample_weights(subject, resamples, seed)]
@@ -78,12 +81,12 @@ def evaluate(
         n_normal=int((~abnormal).sum()),
         n_abnormal=int(abnormal.sum()),
         n_subjects=n_subjects,
-        resampled="subjects" if n_subjects else "images",
+        resampled="subjects" if n_subjects and not one_subject else "images",
         resamples=resamples,
         confidence=level,
         seed=seed,
         notes=[
-            *_data_notes(labelled, subject, n_subjects),
+            *_data_notes(labelled, subject, n_subjects, one_subject),
             *_undefined_notes({name: draws[name] for name in point if not np.isnan(point[name][0])}),
         ],
     )
@@ -164,7 +167,7 @@ def _estimate(name: str, value: float, draws: np.ndarray, level: float) -> Estim
     return Estimate(value) if name in COUNTS else Estimate(value, *percentile_interval(draws, level))
 
 
-def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int) -> list[str]:
+def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int, one_subject: bool) -> list[str]:
     """What the images and subjects mean for the numbers."""
     notes = []
     if not labelled.all():
@@ -174,9 +177,11 @@ def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int) -> l
         notes.append(
             "intervals over images: no subjects are known, so they are too narrow where images share a patient"
         )
+    elif one_subject:
+        notes.append("intervals over images: all are of one subject, so they say nothing of others")
     elif n_drawn > n_subjects:
         notes.append(f"each of {n_drawn - n_subjects} images of unknown subject counts as a subject of its own")
-    unit = "subject" if n_subjects else "image"
+    unit = "subject" if n_subjects and not one_subject else "image"
     if n_drawn == 1:
         notes.append(f"no intervals: they come from differences between {unit}s, and there is one {unit}")
     elif n_drawn < _FEW:

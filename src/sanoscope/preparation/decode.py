@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -197,11 +197,14 @@ def require_one_form(pictures: Pictures, wanted: Form | None = None) -> Pictures
             for case, form in zip(pictures.cases, pictures.forms, strict=True)
             if form != forms.most_common(1)[0][0]
         )
-        raise DataError(
-            f"training images are of several kinds: {found} (such as {odd}); "
-            "set preparation.channels=rgb or grey, or convert the files to one bit depth"
-        )
+        raise DataError(f"training images are of several kinds: {found} (such as {odd}); {_mend(forms)}")
     return pictures if wanted is None else pictures.of_form(wanted)
+
+
+def _mend(forms: Iterable[Form]) -> str:
+    if len({form.dtype for form in forms}) > 1:
+        return "convert the files to one bit depth, or leave the odd ones out"
+    return "set preparation.channels=rgb or grey"
 
 
 def describe_sizes(pictures: Pictures, size: int) -> str:

@@ -49,6 +49,8 @@ class SeededBatches(Sampler[list[int]]):
         return max(whole + (left > 1), 1)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # This is read when the first batch is asked for, not when the loader is made, which for the first epoch of a
+        # run is before Lightning tells which epoch it is.
         order = np.arange(self.count)
         if self.shuffle:
             np.random.default_rng([self.seed, self.epoch]).shuffle(order)

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 
 from sanoscope.console import say
-from sanoscope.training.batches import SeededBatches
 
 
 class History(Checkpoint):
@@ -98,33 +97,6 @@ class EpochBar(RichProgressBar):
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"epoch {current_epoch + 1} of {self.trainer.max_epochs}"
-
-
-class ResumedOrder(Callback):
-    """Tell the batches which epoch a resumed training begins with.
-
-    Lightning does so for every epoch but the first of a run, whose batches it fetches too early.
-
-    Args:
-        order: The training batches.
-    """
-
-    def __init__(self, order: SeededBatches) -> None:
-        self.order = order
-        self.done = 0
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the epoch."""
-        self.done += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"done": self.done}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Begin where the checkpoint ended."""
-        self.done = state_dict["done"]
-        self.order.set_epoch(self.done)
 
 
 class ResumePoint(Checkpoint):

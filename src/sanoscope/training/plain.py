@@ -24,7 +24,7 @@ from sanoscope.objectives.elbo import NegativeELBO
 from sanoscope.preparation.intensity import Intensity
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.training.batches import SeededBatches, Stored, batches
-from sanoscope.training.callbacks import AtomicCheckpointIO, EpochBar, EpochLines, History, ResumedOrder, ResumePoint
+from sanoscope.training.callbacks import AtomicCheckpointIO, EpochBar, EpochLines, History, ResumePoint
 from sanoscope.training.devices import mixed_precision
 from sanoscope.training.module import VariationalTraining
 
@@ -137,7 +137,7 @@ class PlainTraining:
         )
         with _calm(), torch.random.fork_rng(devices=[]):
             order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True)
-            trainer = self._trainer(surroundings, history, order)
+            trainer = self._trainer(surroundings, history)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
             self._fit(trainer, module, batches(train, order), validation, resumed)
         if len(history.rows) > self.epochs:
@@ -176,8 +176,8 @@ class PlainTraining:
             if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
                 signal.signal(signal.SIGINT, handler)
 
-    def _trainer(self, surroundings: Surroundings, history: History, order: SeededBatches) -> Trainer:
-        callbacks: list[Callback] = [history, ResumedOrder(order)]
+    def _trainer(self, surroundings: Surroundings, history: History) -> Trainer:
+        callbacks: list[Callback] = [history]
         if not surroundings.quiet:
             callbacks.append(EpochLines(history))
             if sys.stderr.isatty():
