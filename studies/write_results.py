@@ -38,7 +38,8 @@ Run = dict[str, Any]
 
 def load_runs() -> list[Run]:
     """Every run that was made, in the order of their names."""
-    return [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*-seed*.json"))]
+    files = (file for file in RESULTS.glob("*-seed*.json") if not file.name.startswith("diagnosis-"))
+    return [json.loads(file.read_text()) for file in sorted(files)]
 
 
 class Page:
@@ -172,6 +173,12 @@ class Page:
     def rate(self, name: str) -> str:
         """One figure of the benchmark."""
         return f"{self.benchmark[name]['rate']:,.0f}" if self.benchmark else "–"
+
+    def share(self, name: str, peak: str, megaflop: float) -> str:
+        """The part of the machine's arithmetic peak that a rate amounts to."""
+        if self.benchmark is None:
+            return "–"
+        return f"{self.benchmark[name]['rate'] * megaflop / 1000 / self.benchmark[peak]['rate']:.0%}"
 
 
 def _row(evaluation: dict[str, Any], kind: str) -> dict[str, Any]:

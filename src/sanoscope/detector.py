@@ -189,7 +189,7 @@ class Detector:
         labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
         normal_maps = result.maps[labels != 1]
         scale = float(np.quantile(normal_maps.ravel()[:: max(normal_maps.size // 5_000_000, 1)], MAP_QUANTILE))
-        description = f"{len(held_out)} held-out images of {held_out.cases.source}"
+        description = f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}"
         options = {name: value for name, value in self.recipe.values.items() if name.startswith("scoring.")}
         self.calibration_ = Calibration(result.scores, labels, scale, description, options)
         self.decisions_ = _decisions(self.recipe, self.calibration_)
