@@ -288,8 +288,8 @@ def test_all_training_images_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_mixed_kinds_are_refused_in_training() -> None:
     grey, colour, deep = textured((8, 8)), textured((8, 8, 3)), textured((8, 8), np.uint16, 4000)
-    for odd in (colour, deep):
-        with pytest.raises(DataError, match=r"several kinds: 2 8-bit with 1 channel; 1 .*case 1.*one bit depth"):
+    for odd, mend in ((colour, "preparation.channels"), (deep, "one bit depth")):
+        with pytest.raises(DataError, match=rf"several kinds: 2 8-bit with 1 channel; 1 .*case 1.*{mend}"):
             preparation().fit(cases(grey, odd, grey // 2))
     pictures = preparation(channels="rgb").fit(cases(grey, colour, grey // 2))
     assert len(pictures) == 3
