@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from sanoscope import detector_folder
+from sanoscope.calibration import Calibration, build_scoring, fit_decisions, scoring_notes
 from sanoscope.cases import fingerprint
 from sanoscope.cases.case import Cases
 from sanoscope.cases.load import read_cases
 from sanoscope.console import say
-from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 from sanoscope.findings import Findings, Heatmaps, Shown
 from sanoscope.networks.variational import VariationalAutoencoder, parameter_count
@@ -27,7 +27,6 @@ from sanoscope.recipe import Recipe
 from sanoscope.recipes import get_recipe
 from sanoscope.report import images as display
 from sanoscope.scoring.inference import BatchResult, Inference
-from sanoscope.scoring.reconstruction import ReconstructionScoring
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
 from sanoscope.scoring.trivial import TrivialScores
 from sanoscope.training.batches import derived_seed
@@ -37,29 +36,8 @@ from sanoscope.training.run_record import begin_run
 
 # Options that take effect on a fitted detector; all others are built into the weights.
 ADJUSTABLE = ("scoring.", "decision.")
-# Those of them that do not change what a score means.
-IMMATERIAL = ("scoring.score", "scoring.also", "scoring.samples_seed", "scoring.precision")
 # The share of held-out normal pixels that overlays may show at full strength.
 MAP_QUANTILE = 0.999
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Scores of held-out cases, kept so that the decision can be changed without refitting.
-
-    Attributes:
-        scores: ``(M,)`` each, by name.
-        labels: ``(M,)``: 0, 1, or −1 where unknown, which counts as normal.
-        map_scale: See ``Heatmaps.scale``.
-        description: What the cases are.
-        options: The options of scoring that were in force.
-    """
-
-    scores: Mapping[str, np.ndarray]
-    labels: np.ndarray
-    map_scale: float
-    description: str
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Detector:
@@ -192,7 +170,7 @@ class Detector:
         description = f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}"
         options = {name: value for name, value in self.recipe.values.items() if name.startswith("scoring.")}
         self.calibration_ = Calibration(result.scores, labels, scale, description, options)
-        self.decisions_ = _decisions(self.recipe, self.calibration_)
+        self.decisions_ = fit_decisions(self.recipe, self.calibration_)
 
     def _begin_run(self, folder: Path, resume: bool) -> None:
         data = self.provenance_["data"]
@@ -237,7 +215,7 @@ class Detector:
             if recipe[name] != self.recipe[name] and not name.startswith(ADJUSTABLE):
                 raise OptionError(f"option '{name}' is built into the trained model; set it when fitting")
         if self.fitted:
-            self.decisions_ = _decisions(recipe, self.calibration_)
+            self.decisions_ = fit_decisions(recipe, self.calibration_)
         self.recipe = recipe
         return self
 
@@ -259,7 +237,7 @@ class Detector:
             raise DataError("; ".join([f"{cases.source}: none of {len(cases)} images can be scored", *reasons]))
         result = self._inference().run(pictures)
         seen = np.array([key in self.training_keys_ for key in pictures.keys], bool)
-        notes = [*self.notes_, *cases.notes, *self._scoring_notes()]
+        notes = [*self.notes_, *cases.notes, *scoring_notes(self.recipe, self.calibration_)]
         if seen.any():
             notes.append(f"{seen.sum()} of the scored images were in the training set: their scores are too low")
         name = self.recipe["scoring.score"]
@@ -281,16 +259,6 @@ class Detector:
             notes=notes,
         )
         return self._with_gallery(findings, pictures, result)
-
-    def _scoring_notes(self) -> list[str]:
-        """Where scores now mean something else than those that the threshold was fitted on."""
-        before = self.calibration_.options
-        return [
-            f"scored with {name}={self.recipe[name]}, but the threshold was fitted with {name}={value}: "
-            "fit with the same for decisions and p-values that hold"
-            for name, value in before.items()
-            if name not in IMMATERIAL and self.recipe[name] != value
-        ]
 
     def _with_gallery(self, findings: Findings, pictures: Pictures, result: BatchResult) -> Findings:
         wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
@@ -347,7 +315,7 @@ class Detector:
 
     def _inference(self) -> Inference:
         self._require_fitted()
-        scoring = _scoring(self.recipe)
+        scoring = build_scoring(self.recipe)
         bfloat16 = mixed_precision(scoring.precision, self.device)
         return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device, bfloat16)
 
@@ -385,26 +353,6 @@ def _sides(cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarra
     if {case.split for case in cases} <= {None, "train"}:
         return cases, None
     return cases.train, cases.validation
-
-
-def _scoring(recipe: Recipe) -> ReconstructionScoring:
-    scoring: ReconstructionScoring = recipe.build("scoring", beta=recipe["objective.beta"])
-    return scoring
-
-
-def _decisions(recipe: Recipe, calibration: Calibration) -> dict[str, Decision]:
-    """A decision for each score.
-
-    Raises:
-        OptionError: If the recipe asks for a score that the held-out cases do not have.
-    """
-    if lacking := [name for name in _scoring(recipe).names if name not in calibration.scores]:
-        raise OptionError(
-            f"score '{lacking[0]}' was not computed when the model was fitted, so it has no threshold; "
-            "fit with scoring.also=all"
-        )
-    fitted_on = {"labels": calibration.labels, "description": calibration.description}
-    return {name: recipe.build("decision", scores=scores, **fitted_on) for name, scores in calibration.scores.items()}
 
 
 def _unreadable_notes(*sides: Pictures) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sanoscope.calibration import Calibration
 from sanoscope.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def load_detector(folder: Path, device: str) -> Detector:
 def _assemble(contents: dict[str, bytes], folder: Path, device: str) -> Detector:
     from safetensors.numpy import load
 
-    from sanoscope.detector import Calibration, Detector
+    from sanoscope.detector import Detector
     from sanoscope.scoring.trivial import TrivialScores
 
     state = json.loads(contents[DETECTOR_FILE])
