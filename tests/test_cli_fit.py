@@ -222,6 +222,15 @@ def test_a_folder_that_may_not_be_written(collection: Path, tmp_path: Path, monk
     assert done.error == f"{tmp_path / 'a' / 'model'}: {reason}; choose another --out"
 
 
+def test_missing_weights_leave_nothing_behind(collection: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    weights = f"network.weights={tmp_path / 'none.pth'}"
+    done = sanoscope("fit", "resnet34-vae", collection, "--out", out, *ONE_EPOCH, "--set", weights)
+    assert done.code == 2
+    assert "no such file of weights" in done.err
+    assert not out.exists()
+
+
 def test_what_only_trying_tells_is_one_line_too(collection: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere" / "deeper")

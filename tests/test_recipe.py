@@ -26,13 +26,13 @@ every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.fixture
 def recipe() -> Recipe:
     options = {
-        "size": Option(64, "a number", minimum=8),
-        "rate": Option(0.5, "a share", minimum=0),
-        "colour": Option("grey", "a choice", choices=("grey", "rgb")),
-        "deep": Option(False, "a switch"),
-        "weights": Option(None, "a file", kind=str),
-        "widths": Option((32, 64), "whole numbers", minimum=1),
-        "levels": Option((1.0, 99.0), "numbers"),
+        "size": Option(64, "a number", "why", minimum=8),
+        "rate": Option(0.5, "a share", "why", minimum=0),
+        "colour": Option("grey", "a choice", "why", choices=("grey", "rgb")),
+        "deep": Option(False, "a switch", "why"),
+        "weights": Option(None, "a file", "why", kind=str),
+        "widths": Option((32, 64), "whole numbers", "why", minimum=1),
+        "levels": Option((1.0, 99.0), "numbers", "why"),
     }
     return Recipe("toy", "A toy", "Nobody", {"network": Part("sanoscope.errors:nearest", options)})
 
@@ -202,7 +202,9 @@ def test_parts_without_context_are_built(recipe: Recipe) -> None:
 
 
 def test_updated_part_keeps_help_and_source() -> None:
-    part = Part("sanoscope.errors:nearest", {"a": Option(1, "what", "whence", minimum=1), "b": Option(2, "other")})
+    part = Part(
+        "sanoscope.errors:nearest", {"a": Option(1, "what", "whence", minimum=1), "b": Option(2, "other", "why")}
+    )
     updated = part.updated(a=5, b=Option(3, "another", "paper"))
     assert updated.options["a"] == Option(5, "what", "whence", minimum=1)
     assert updated.options["b"] == Option(3, "another", "paper")

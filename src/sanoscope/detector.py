@@ -97,7 +97,7 @@ class Detector:
             validation: What thresholds are fitted on; a share of the training images is held out where None.
             folder: Keeps logs and checkpoints there.
             resume: Go on from the checkpoint in ``folder``.
-            quiet: Say nothing.
+            quiet: Leave out the notes on the data and the progress of the training.
             checkpoint_seconds: Least time between two checkpoints.
 
         Raises:
@@ -118,10 +118,11 @@ class Detector:
             for note in self.notes_:
                 say(note)
         self.provenance_ = self._provenance(pictures, held_out, selected.train, selected.validation)
+        # Before anything is written, as weights may be missing or sizes not fit.
+        self.network_ = self._new_network()
         folder = Path(folder) if folder else None
         if folder:
             self._begin_run(folder, resume)
-        self.network_ = self._new_network()
         self._train(pictures, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
         self._learn_trivial(pictures)
         self.training_keys_ = frozenset(pictures.keys)

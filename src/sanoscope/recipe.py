@@ -28,7 +28,7 @@ class Option:
 
     default: Any
     help: str
-    source: str = "Sanoscope"
+    source: str
     choices: tuple[Any, ...] = ()
     minimum: float | None = None
     kind: type | None = None

@@ -114,7 +114,9 @@ RESNET34_VAE = _recipe(
             "latent": Option(96, "latent dimensions", CODE, minimum=1),
             "backbone": Option("resnet34", "encoder", BOTH, choices=("resnet18", "resnet34")),
             "pretrained": Option(True, "start from ImageNet weights", BOTH),
-            "weights": Option(None, "local file of the weights; none loads them by name", kind=str),
+            "weights": Option(
+                None, "local file of the weights; none loads them by name", "no file is at hand", kind=str
+            ),
             "frozen": Option(False, "keep the encoder as it is; the paper has both", "the paper's better row"),
             "frozen_bn": Option(False, "keep a frozen encoder's batch-norm statistics too", CODE),
         },

@@ -23,20 +23,33 @@ DATA = Part(
 PREPARATION = Part(
     "sanoscope.preparation.preparation:Preparation",
     {
-        "image_size": Option(64, "height and width that the network sees, in pixels", minimum=8),
+        "image_size": Option(
+            64, "height and width that the network sees, in pixels", "two cores can train at it", minimum=8
+        ),
         "interpolation": Option(
             "bicubic", "how images are resized", "keeps edges", choices=("bicubic", "bilinear", "area")
         ),
         "channels": Option(
-            "native", "channels as in the files, or made grey or RGB", choices=("native", "grey", "rgb")
+            "native",
+            "channels as in the files, or made grey or RGB",
+            "nothing is lost",
+            choices=("native", "grey", "rgb"),
         ),
         "foreground": Option(
             "none",
             "what counts as body or tissue: everything, pixels above zero, or above/below Otsu's threshold",
+            "tissue patches are all foreground",
             choices=("none", "nonzero", "bright", "dark"),
         ),
-        "crop": Option("none", "which part of the image is used", choices=("none", "centre", "square", "foreground")),
-        "crop_size": Option(0, "side of the centre crop, in pixels of the file", minimum=0),
+        "crop": Option(
+            "none",
+            "which part of the image is used",
+            "nothing is lost",
+            choices=("none", "centre", "square", "foreground"),
+        ),
+        "crop_size": Option(
+            0, "side of the centre crop, in pixels of the file", "needed with crop=centre only", minimum=0
+        ),
         "intensity": Option(
             "symmetric",
             "[0, 1], [-1, 1], zero mean and unit variance, or [0, 1] between two percentiles",
@@ -57,14 +70,19 @@ PREPARATION = Part(
 TRAINING = Part(
     "sanoscope.training.plain:PlainTraining",
     {
-        "epochs": Option(50, "passes over the training normals", minimum=1),
-        "batch_size": Option(100, "images in a step", minimum=2),
-        "optimizer": Option("adamw", "update rule", choices=("adamw", "adam")),
-        "learning_rate": Option(1e-3, "step size, constant", minimum=0),
-        "weight_decay": Option(1e-4, "of the optimiser", minimum=0),
-        "fresh_optimizer_at": Option(0, "epoch that starts with forgotten moments; 0 is never", minimum=0),
+        "epochs": Option(50, "passes over the training normals", "enough for small collections", minimum=1),
+        "batch_size": Option(100, "images in a step", "fills the arithmetic units of a CPU", minimum=2),
+        "optimizer": Option("adamw", "update rule", "the customary one", choices=("adamw", "adam")),
+        "learning_rate": Option(1e-3, "step size, constant", "the customary one of Adam", minimum=0),
+        "weight_decay": Option(1e-4, "of the optimiser", "hardly any", minimum=0),
+        "fresh_optimizer_at": Option(
+            0, "epoch that starts with forgotten moments; 0 is never", "one optimiser throughout", minimum=0
+        ),
         "early_stopping": Option(
-            0, "epochs without a better validation loss before stopping; 0 trains to the end", minimum=0
+            0,
+            "epochs without a better validation loss before stopping; 0 trains to the end",
+            "the papers keep the last epoch's weights",
+            minimum=0,
         ),
         "precision": Option(
             "auto",
@@ -82,7 +100,7 @@ DECISION = Part(
         "rule": Option(
             "auto",
             "Youden's J where validation has both labels, else a quantile of its normals",
-            "paper A where it can be done",
+            "the histopathology paper's rule where it can be had",
             choices=("auto", "youden", "quantile"),
         ),
         "target_false_positive_rate": Option(
@@ -94,12 +112,14 @@ DECISION = Part(
 RECONSTRUCTION_SCORING = Part(
     "sanoscope.scoring.reconstruction:ReconstructionScoring",
     {
-        "score": Option("mse", "the score that decides", choices=("wasserstein", "mse", "elbo", "kl")),
+        "score": Option(
+            "mse", "the score that decides", "sees where pixels differ", choices=("wasserstein", "mse", "elbo", "kl")
+        ),
         "also": Option("all", "other scores computed beside it", "they cost little", choices=("all", "none")),
         "latent": Option(
             "mean", "posterior mean, or a seeded sample of it", "no noise in the score", choices=("mean", "sample")
         ),
-        "samples_seed": Option(0, "seed of the sampled latents", minimum=0),
+        "samples_seed": Option(0, "seed of the sampled latents", "any would do", minimum=0),
         "precision": Option(
             "float32",
             "arithmetic of scoring; auto takes bfloat16 where the processor has units for it",
