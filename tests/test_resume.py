@@ -189,7 +189,7 @@ def test_finished_training_whose_model_was_not_written(collection: Path, whole: 
     [
         (["--set", "network.latent=7"], "was started with network.latent=64, not 7"),
         (["--set", "training.learning_rate=0.01"], "was started with training.learning_rate=0.001, not 0.01"),
-        (["--set", "preparation.image_size=40"], "was started with preparation.image_size=32, not 40"),
+        (["--set", "preparation.image_size=48"], "was started with preparation.image_size=32, not 48"),
         (["--seed", 3], "was started with another seed"),
         (["--split", "image"], "was started with other training images"),
         (["--epochs", 1], "has 2 epochs already; set training.epochs to as many or more, not 1"),
