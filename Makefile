@@ -19,6 +19,7 @@ lint: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/pixel_metrics.py
 
 # The page of results, from the runs' own JSON; `studies/histopathology.py DATA` makes the runs.
 results: .venv/installed-dev

@@ -9,17 +9,15 @@ done, and a run that is there is not repeated; an interrupted training goes on f
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import RESULTS, circumstances, sides, write
 
-from sanoscope import Cases, Detector, Findings, load_cases
+from sanoscope import Detector, Findings, load_cases
 from sanoscope.console import say
-
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,10 @@ def main() -> None:
         file = RESULTS / f"{run.name}.json"
         if (arguments.only or "") in run.name and not file.exists():
             say(f"== {run.name}")
-            _write(file, carry_out(run, arguments.data, arguments.work / run.name))
+            write(file, carry_out(run, arguments.data, arguments.work / run.name))
         diagnosis = RESULTS / f"diagnosis-{run.name}.json"
         if (arguments.only or "") in run.name and run.recipe == "conv-vae" and not diagnosis.exists():
-            _write(diagnosis, diagnose(run, arguments.data, arguments.work / run.name / "model"))
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    unfinished = file.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    unfinished.replace(file)
+            write(diagnosis, diagnose(run, arguments.data, arguments.work / run.name / "model"))
 
 
 def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
@@ -111,12 +103,9 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
         "collection": run.collection,
         "split": run.split or "subject",
         "seed": run.seed,
-        "sides": {side: _counts(cases.in_split(side)) for side in ("train", "validation", "test")},
+        "sides": sides(cases),
         "evaluations": {name: _evaluation(part) for name, part in _parts(run, findings).items()},
-        "history": detector.history_,
-        "training": detector.provenance_["training"],
-        "versions": detector.provenance_["fitted"]["versions"],
-        "machine": detector.provenance_["fitted"]["machine"],
+        **circumstances(detector),
     }
 
 
@@ -143,14 +132,6 @@ def diagnose(run: Run, data: Path, model: Path) -> dict[str, Any]:
             name: {kind: float(values[labels == label].mean()) for label, kind in enumerate(("normal", "abnormal"))}
             for name, values in quantities.items()
         },
-    }
-
-
-def _counts(cases: Cases) -> dict[str, int]:
-    return {
-        "normal": sum(label == 0 for label in cases.labels),
-        "abnormal": sum(label == 1 for label in cases.labels),
-        "subjects": len(set(cases.subjects) - {None}),
     }
 
 

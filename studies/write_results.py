@@ -38,7 +38,7 @@ Run = dict[str, Any]
 
 def load_runs() -> list[Run]:
     """Every run that was made, in the order of their names."""
-    files = (file for file in RESULTS.glob("*-seed*.json") if not file.name.startswith("diagnosis-"))
+    files = (file for file in RESULTS.glob("*-seed*.json") if not file.name.startswith(("diagnosis-", "lgg-")))
     return [json.loads(file.read_text()) for file in sorted(files)]
 
 

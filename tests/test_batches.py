@@ -54,6 +54,19 @@ def test_lengths_of_batches_of_four(count: int, lengths: list[int]) -> None:
     assert [len(batch) for batch in SeededBatches(count, 4, 0, True)] == lengths
 
 
+@given(counts, sizes, st.integers(0, 100))
+def test_last_batch_can_be_left_out(count: int, size: int, number: int) -> None:
+    order = SeededBatches(count, size, 0, True, drop_last=True)
+    found = epoch(order, number)
+    assert len(found) == len(order) == max(count // size, 1)
+    if count >= size:
+        assert {len(batch) for batch in found} == {size}
+    whole = list(chain.from_iterable(epoch(SeededBatches(count, size, 0, True), number)))
+    flat = list(chain.from_iterable(found))
+    assert flat == whole[: len(flat)]
+    assert count >= size or len(flat) == count  # too few for one batch: they are it
+
+
 def test_order_depends_on_seed_and_epoch_only() -> None:
     first = SeededBatches(50, 8, 3, True)
     earlier = [epoch(first, number) for number in range(3)]

@@ -77,7 +77,7 @@ def test_images_on_no_side_are_noted(tmp_path: Path) -> None:
 
 
 def test_the_room_is_light_to_enter() -> None:
-    heavy = "{'torch', 'PIL', 'tifffile', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'rich'}"
+    heavy = "{'torch', 'PIL', 'tifffile', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'rich', 'nibabel'}"
     code = f"import sys, sanoscope.cases; sys.exit(str({heavy} & sys.modules.keys() or ''))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

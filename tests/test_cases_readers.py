@@ -250,7 +250,8 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ImageError, match="Is a directory"):
         read_image(tmp_path / "folder.png")
-    assert "files ending in '.nii.gz' are not read; read are .png" in refusal(b"", ".nii.gz")
+    assert "files ending in '.mgz' are not read; read are .png" in refusal(b"", ".mgz")
+    assert "is a volume, not an image; load_cases" in refusal(b"", ".nii.gz")
     assert "without a suffix" in refusal(b"", "")
 
 

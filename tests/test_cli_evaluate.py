@@ -109,7 +109,7 @@ def test_what_is_written_and_where(findings: Path, tmp_path: Path) -> None:
     assert done.out.splitlines()[-1] == f"report: {report}"
     assert "AUROC" in report.read_text()
     written = metrics_of(findings)
-    assert written.keys() == {"images", "subjects", "decision", "recipe", "provenance", "notes"}
+    assert written.keys() == {"images", "subjects", "pixels", "decision", "recipe", "provenance", "notes"}
     assert written["decision"]["threshold"] == pytest.approx(
         json.loads((findings / "findings.json").read_text())["decisions"]["wasserstein"]["threshold"]
     )

@@ -23,7 +23,8 @@ from sanoscope.report.images import overlay
 
 SIDES = ("train", "validation", "test")
 SCORES = ("wasserstein", "mse", "elbo", "kl", "mean intensity", "per-pixel z-map", "PCA residual")
-COLUMNS = ["name", "path", "subject", "split", "label", "group", "score", "p_value", "abnormal", "seen_in_training"]
+COLUMNS = ["name", "path", "subject", "split", "label", "group", "mask", "axis", "slice", "slices"]
+COLUMNS += ["score", "p_value", "abnormal", "seen_in_training"]
 
 
 @pytest.fixture(scope="module")
@@ -451,7 +452,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "checksums truncated": (truncated("checksums.json"), "checksums.json: cannot be read"),
     "a bit flipped": (flip, "weights.safetensors: is truncated or was altered"),
     "settings edited": (replace_text, "detector.json: is truncated or was altered"),
-    "other format": (edit(lambda state: state | {"format": 99}), ": is of format 99, this version reads 1"),
+    "other format": (edit(lambda state: state | {"format": 99}), ": is of format 99, this version reads 2"),
     "no preparation": (edit(lambda state: state.pop("preparation") and None), ": is not a model of this version"),
     "settings a list": (edit(lambda state: [state]), ": is not a model of this version"),
     "unknown recipe": (edit(lambda state: state["recipe"].update(name="conv-vea")), "did you mean 'conv-vae'?"),

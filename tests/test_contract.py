@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sanoscope import RECIPES, Cases, Detector
+from sanoscope import RECIPES, Case, Cases, Detector
 from sanoscope.cases.phantoms import histology_phantoms
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 
@@ -123,14 +123,13 @@ def test_resumed_training_ends_with_the_same_weights(fitted: Fitted, tmp_path: P
 
 
 def test_a_batch_goes_on_past_a_bad_image(fitted: Fitted) -> None:
-    images = np.stack([case.pixels for case in fitted.others]).astype(np.uint8)
     cases = [*fitted.others]
-    mixed = Cases([*cases[:2], type(cases[0])("grey", pixels=images[0, :, :, :1]), *cases[2:4]])
+    mixed = Cases([*cases[:2], Case("broken", pixels=np.full((40, 40, 3), np.nan)), *cases[2:4]])
     findings = fitted.detector.score(mixed)
     assert len(findings) == 4
-    assert [path for path, _ in findings.unreadable] == ["grey"]
-    assert "1 channel" in findings.unreadable[0][1]
-    with pytest.raises(ImageError, match="grey"):
+    assert [path for path, _ in findings.unreadable] == ["broken"]
+    assert "NaN" in findings.unreadable[0][1]
+    with pytest.raises(ImageError, match="broken"):
         fitted.detector.decision_function(mixed)
 
 
@@ -156,4 +155,5 @@ def test_other_channels_and_sizes_work(fitted: Fitted) -> None:
     options = fitted.options | {"training.epochs": 1, "preparation.image_size": 64}
     detector = Detector(fitted.detector.recipe.name, options, device="cpu").fit(images, quiet=True)
     assert [heatmap.shape for heatmap in detector.score_map(images)] == [(48, 40)] * 8
-    assert detector.preparation_.intensity.scale_ == 4095
+    if detector.recipe["preparation.intensity"] in ("unit", "symmetric"):
+        assert detector.preparation_.intensity.scale_ == 4095

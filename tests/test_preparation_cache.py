@@ -30,6 +30,7 @@ from sanoscope.cases.readers import read_image
 from sanoscope.errors import DataError
 from sanoscope.preparation import decode as decode_module
 from sanoscope.preparation import pictures as pictures_module
+from sanoscope.preparation import sources as sources_module
 from sanoscope.preparation import workers as workers_module
 from sanoscope.preparation.cache import STALE_SECONDS, DecodedCache, cache_folder, content_key
 from sanoscope.preparation.decode import decode
@@ -79,7 +80,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts[path.name] += 1
         return read_image(path, content)
 
-    monkeypatch.setattr(decode_module, "read_image", counting)
+    monkeypatch.setattr(sources_module, "read_image", counting)
     return counts
 
 

@@ -9,27 +9,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import binary_opening
 
 from sanoscope.errors import ImageError, OptionError
-from sanoscope.preparation.geometry import (
-    INTERPOLATIONS,
-    Channels,
-    Crop,
-    Foreground,
-    Geometry,
-    Picture,
-    Resize,
-    otsu,
-    resize,
-)
+from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Picture, Resize
+from sanoscope.preparation.regions import otsu
+from sanoscope.preparation.resizing import INTERPOLATIONS, area_weights, resize
+from sanoscope.preparation.volume_statistics import VolumeStatistics
 
-PIL_METHODS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "area": Image.Resampling.BOX,
-}
+PIL_METHODS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 CROPS = ("none", "centre", "square", "foreground")
-FOREGROUNDS = ("none", "nonzero", "bright", "dark")
+FOREGROUNDS = ("none", "nonzero", "bright", "dark", "body", "brain")
 every_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 
 
@@ -140,7 +130,7 @@ def test_a_bright_blob_comes_back_to_its_place(height: int, width: int, down: fl
     assert np.abs(found - centre).max() < pixel
 
 
-@every_interpolation
+@pytest.mark.parametrize("interpolation", PIL_METHODS)
 @pytest.mark.parametrize("shape", [(50, 50, 3), (40, 70, 1), (90, 30, 4)])
 def test_8_bit_pictures_are_resized_as_by_pil(interpolation: str, shape: tuple[int, ...]) -> None:
     image = textured(shape)
@@ -199,6 +189,35 @@ def test_resize_of_a_ramp_is_a_ramp() -> None:
     for interpolation in INTERPOLATIONS:
         half = resize(ramp, (16, 8), interpolation)[2:-2, 0, 0]
         np.testing.assert_allclose(half, np.arange(16)[2:-2] * 2 + 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_area_is_the_mean_of_blocks(dtype: type, channels: int) -> None:
+    image = textured((24, 36, channels), dtype)
+    blocks = image.reshape(8, 3, 9, 4, channels).astype(np.float64).mean((1, 3))
+    small = resize(image, (8, 9), "area")
+    np.testing.assert_allclose(small, blocks, atol=1e-6 if dtype is np.float32 else 0.5)
+    large = resize(small, (24, 36), "area")
+    np.testing.assert_array_equal(large, small.repeat(3, 0).repeat(4, 1))
+
+
+def test_area_from_240_to_224_leaves_nothing_out() -> None:
+    image = textured((240, 240, 2), np.float32)
+    small = resize(image, (224, 224), "area")
+    np.testing.assert_allclose(small.mean((0, 1), np.float64), image.mean((0, 1), np.float64), rtol=1e-6)
+    np.testing.assert_allclose(area_weights(240, 224).sum(0), 224 / 240)  # each old pixel counts as much
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_area_weights_are_shares(source: int, target: int) -> None:
+    weights = area_weights(source, target).toarray()
+    np.testing.assert_allclose(weights.sum(1), 1)
+    np.testing.assert_allclose(weights.sum(0), target / source)
+    # Both grids fit whole numbers of cells of their common multiple, where shares can be counted.
+    cells = np.repeat(np.eye(source), target, axis=1).reshape(source, target, source).mean(2)
+    np.testing.assert_allclose(weights, cells.T, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -279,12 +298,63 @@ def test_foreground_methods() -> None:
     assert Foreground("none").apply(Picture(image)).foreground is None
 
 
+def test_a_foreground_that_came_with_the_image_is_taken() -> None:
+    image, given = textured((20, 20, 1)), textured((20, 20), np.float32) > 0.5
+    for method in FOREGROUNDS[1:]:
+        np.testing.assert_array_equal(geometry(20, foreground=method).apply(image, given).foreground, given)
+    assert geometry(20).apply(image, given).foreground is None
+    framed = np.pad(given, 5)
+    picture = geometry(20, foreground="bright", crop="foreground").apply(textured((30, 30, 1)), framed)
+    assert picture.trace[2] == (30, 30, 5, 5)
+    np.testing.assert_array_equal(picture.foreground, given)
+    with pytest.raises(ImageError, match=r"is 20×20, but its foreground 30×30"):
+        geometry(foreground="nonzero").apply(image, framed)
+
+
+def test_what_is_known_of_the_volume_stays_with_the_picture() -> None:
+    volume = VolumeStatistics(3.0, 2.0, 1.0)
+    steps = geometry(8, foreground="nonzero", crop="square")
+    assert steps.apply(textured((20, 24, 3)), volume=volume).volume == volume
+    assert steps.apply(textured((20, 24, 3))).volume is None
+
+
+def head() -> tuple[np.ndarray, np.ndarray]:
+    """A bright disc in noise, with a dark hole and a bright speck beside it; and the disc."""
+    image = np.random.default_rng(0).integers(0, 6, (64, 64, 1)).astype(np.uint8)
+    rows, columns = np.indices((64, 64)) - 32
+    disc = rows**2 + columns**2 < 26**2
+    image[disc] = 90
+    image[28:33, 28:33] = 2
+    image[1:4, 1:4] = 90
+    return image, disc
+
+
+def test_a_body_is_the_largest_bright_region_with_its_holes() -> None:
+    image, disc = head()
+    found = Foreground("body").apply(Picture(image)).foreground
+    np.testing.assert_array_equal(found, binary_opening(disc, np.ones((3, 3))))
+
+
+def test_a_brain_is_a_body_without_its_surface() -> None:
+    image, _ = head()
+    found = Foreground("brain", peel=0.125).apply(Picture(image)).foreground
+    rows, columns = np.indices((64, 64)) - 32
+    radius = np.hypot(rows, columns)
+    assert found is not None
+    assert found[radius < 26 - 8 - 2].all()
+    assert not found[radius > 26 - 8 + 2].any()
+    # What is stripped already is left as it is.
+    image[radius >= 20] = 0
+    np.testing.assert_array_equal(Foreground("brain", peel=0.125).apply(Picture(image)).foreground, image[..., 0] > 0)
+
+
 @pytest.mark.parametrize("value", [0, 7])
 def test_foreground_of_a_blank_picture(value: int) -> None:
     picture = Picture(np.full((4, 4, 1), value, np.uint8))
     shares = {method: Foreground(method).apply(picture).foreground for method in FOREGROUNDS[1:]}
     assert shares["nonzero"].all() == bool(value)
     assert not shares["bright"].any()
+    assert not shares["body"].any()
     assert shares["dark"].all()
 
 
@@ -296,6 +366,21 @@ def test_foreground_follows_the_pixels() -> None:
     inside[10:30, 14:26] = 1
     expected = inside.reshape(10, 4, 10, 4).mean((1, 3)) >= 0.5
     np.testing.assert_array_equal(picture.foreground, expected)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_masks_go_where_their_pixels_go(crop: str) -> None:
+    image = np.zeros((31, 26, 1), np.uint8)
+    image[5:25, 3:23] = 100 + textured((20, 20, 1)) // 2
+    mask = textured((31, 26), np.float32, seed=1) > 0.5
+    steps = geometry(10, foreground="nonzero", crop=crop, crop_size=20)
+    picture = steps.apply(image)
+    moved = steps.follow(mask, picture.trace)
+    # A mask is moved as an image of itself would be, with the foreground of the picture.
+    alike = geometry(10, "area", foreground="nonzero", crop=crop, crop_size=20)
+    shares = alike.apply(mask[..., None].astype(np.float32), image.any(axis=2)).pixels[..., 0]
+    np.testing.assert_array_equal(moved, shares >= 0.5)
+    np.testing.assert_array_equal(steps.follow(image.any(axis=2), picture.trace), picture.foreground)
 
 
 def test_crops() -> None:

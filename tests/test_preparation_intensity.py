@@ -17,8 +17,9 @@ from PIL import Image
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import DataError, OptionError
 from sanoscope.preparation import intensity as intensity_module
+from sanoscope.preparation import own_scale
 from sanoscope.preparation import preparation as preparation_module
-from sanoscope.preparation.intensity import MODES, STATISTICS, Intensity, full_scale
+from sanoscope.preparation.intensity import MODES, Intensity, full_scale
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipes import get_recipe
 
@@ -132,32 +133,29 @@ def test_percentiles_heed_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert quartiles.scale_ == pytest.approx(100, abs=3)
 
 
-@pytest.mark.parametrize("mode", ["z-score", "percentiles"])
-def test_statistics_of_each_image(mode: str) -> None:
-    pixels = textured((3, 6, 6, 2), np.float32, 100) * np.array([1, 3, 10], np.float32)[:, None, None, None]
-    inside = textured((3, 6, 6), np.float32, 1, seed=2) > 0.3
-    learned = Intensity(mode, "image", (10.0, 80.0)).fit([(pixels * 7, inside)])
-    prepared = learned.apply(torch.from_numpy(pixels), torch.from_numpy(inside))
-    for i in range(3):
-        values = pixels[i][inside[i]].astype(float)
-        low, high = np.percentile(values, (10, 80))
-        offset, scale = (values.mean(), values.std()) if mode == "z-score" else (low, high - low)
-        expected = (pixels[i] - offset) / scale
-        if mode == "z-score":
-            expected[~inside[i]] = 0
-        np.testing.assert_allclose(prepared[i].permute(1, 2, 0), expected, atol=1e-4)
-        alone = learned.apply(torch.from_numpy(pixels[i : i + 1]), torch.from_numpy(inside[i : i + 1]))
-        torch.testing.assert_close(alone[0], prepared[i])
+def test_maximum_of_training() -> None:
+    batches = [(textured((3, 4, 4, 1), np.float32, top), None) for top in (50.0, 200.0, 90.0)]
+    learned = fit("maximum", *batches)
+    assert (learned.offset_, learned.scale_) == (0, pytest.approx(batches[1][0].max()))
+    prepared = learned.apply(torch.tensor([0.0, learned.scale_, -learned.scale_]).reshape(1, 1, 3, 1))
+    assert prepared.flatten().tolist() == pytest.approx([0, 1, -1])
+
+
+@pytest.mark.parametrize("mode", ["z-score", "percentiles", "maximum"])
+def test_scaled_images_only_lose_their_background_and_what_is_beyond_the_limit(mode: str) -> None:
+    pixels, inside = textured((2, 4, 4, 1), np.float32, 4), textured((2, 4, 4), np.float32, 1, seed=1) > 0.5
+    unfitted = Intensity(mode, clip=1.0).apply(torch.from_numpy(pixels), torch.from_numpy(inside))[:, 0]
+    expected = pixels[..., 0] * inside if mode == "z-score" else pixels[..., 0]
+    np.testing.assert_array_equal(unfitted, expected.clip(-1 if mode == "z-score" else 0, 1))
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("statistics", STATISTICS)
 @pytest.mark.parametrize("value", [0, 9])
-def test_blank_images_stay_finite(mode: str, statistics: str, value: int) -> None:
+def test_blank_images_stay_finite(mode: str, value: int) -> None:
     pixels = np.full((2, 4, 4, 1), value, np.uint8)
     nothing = np.zeros((2, 4, 4), bool)
     for inside in (None, nothing, ~nothing):
-        learned = Intensity(mode, statistics).fit([(pixels, inside)])
+        learned = Intensity(mode).fit([(pixels, inside)])
         mask = None if inside is None else torch.from_numpy(inside)
         prepared = learned.apply(torch.from_numpy(pixels), mask)
         assert prepared.isfinite().all()
@@ -166,10 +164,9 @@ def test_blank_images_stay_finite(mode: str, statistics: str, value: int) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("statistics", STATISTICS)
-def test_network_input_is_channels_last(mode: str, statistics: str) -> None:
+def test_network_input_is_channels_last(mode: str) -> None:
     pixels, inside = textured((2, 4, 5, 3)), np.ones((2, 4, 5), bool)
-    learned = Intensity(mode, statistics).fit([(pixels, inside)])
+    learned = Intensity(mode).fit([(pixels, inside)])
     prepared = learned.apply(torch.from_numpy(pixels), torch.from_numpy(inside))
     assert prepared.shape == (2, 3, 4, 5)
     assert prepared.dtype == torch.float32
@@ -192,7 +189,13 @@ def test_nothing_to_learn_from() -> None:
 def test_display_range() -> None:
     images = torch.tensor([-2.0, 3.0])
     ranges = {mode: Intensity(mode).display_range(images) for mode in MODES}
-    assert ranges == {"unit": (0, 1), "symmetric": (-1, 1), "z-score": (-2, 3), "percentiles": (0, 1)}
+    assert ranges == {
+        "unit": (0, 1),
+        "symmetric": (-1, 1),
+        "z-score": (-2, 3),
+        "percentiles": (0, 1),
+        "maximum": (0, 1),
+    }
 
 
 def save_ramp(path: Path) -> np.ndarray:
@@ -254,11 +257,13 @@ def test_learned_from_training_images_only(mode: str) -> None:
     torch.testing.assert_close(new, (4 * values - offset) / scale * stretch - shift, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize(
+    ("mode", "statistics"), [(mode, "training") for mode in MODES] + [(mode, "image") for mode in own_scale.MODES]
+)
 @pytest.mark.parametrize("foreground", ["none", "nonzero"])
-def test_round_trip_through_json(mode: str, statistics: str, foreground: str) -> None:
-    options = {"intensity": mode, "statistics": statistics, "foreground": foreground}
+@pytest.mark.parametrize("matching", ["none", "histogram"])
+def test_round_trip_through_json(mode: str, statistics: str, foreground: str, matching: str) -> None:
+    options = {"intensity": mode, "statistics": statistics, "foreground": foreground, "matching": matching}
     train = [textured((11, 9), np.uint16, 3000, seed) for seed in range(3)]
     first = preparation(**options)
     first.fit(cases(*train))
@@ -350,7 +355,8 @@ def test_foreground_and_crop_reach_the_network() -> None:
     steps = preparation(foreground="nonzero", crop="foreground", intensity="z-score", statistics="image")
     pictures = steps.fit(cases(image))
     pixels, inside = pictures.batch([0])
-    np.testing.assert_array_equal(pixels[0, :, :, 0], image[4:12, 6:14])
+    body = image[4:12, 6:14].astype(float)
+    np.testing.assert_allclose(pixels[0, :, :, 0], (body - body.mean()) / body.std(), atol=1e-5)
     assert inside is not None
     assert inside.all()
     assert steps.tensors((pixels, inside)).mean().item() == pytest.approx(0, abs=1e-6)
@@ -358,12 +364,76 @@ def test_foreground_and_crop_reach_the_network() -> None:
     np.testing.assert_array_equal(restored, image > 0)
 
 
-def test_background_is_zero_whichever_statistics_z_score() -> None:
-    pixels = np.random.default_rng(0).integers(50, 200, (3, 8, 8, 1)).astype(np.uint8)
-    foreground = np.zeros((3, 8, 8), bool)
-    foreground[:, 2:6, 2:6] = True
-    for statistics in ("training", "image"):
-        intensity = Intensity("z-score", statistics).fit([(pixels, foreground)])
-        images = intensity.apply(torch.from_numpy(pixels), torch.from_numpy(foreground))[:, 0].numpy()
-        assert (images[~foreground] == 0).all()
-        assert abs(images[foreground].mean()) < 1e-5
+@pytest.mark.parametrize("statistics", ["training", "image", "volume"])
+def test_background_is_zero_whichever_statistics_z_score(statistics: str) -> None:
+    images = []
+    for seed in range(3):
+        image = np.full((16, 16), 3, np.uint8)
+        image[4:12, 4:12] = 150 + textured((8, 8), top=60, seed=seed)
+        images.append(image)
+    steps = preparation(foreground="bright", intensity="z-score", statistics=statistics, interpolation="area")
+    batch = steps.fit(cases(*images)).batch(range(3))
+    prepared, inside = steps.tensors(batch)[:, 0], steps.inside(batch)
+    assert inside is not None
+    assert inside.float().mean() == 0.25
+    assert not prepared[~inside].any()
+    assert prepared[inside].mean().item() == pytest.approx(0, abs=1e-5)
+
+
+def test_options_that_do_not_go_together() -> None:
+    refused = {
+        r"preparation.statistics=image goes with preparation.intensity=.*; unit has none": {
+            "statistics": "image",
+            "intensity": "unit",
+        },
+        r"statistics=volume goes with preparation.intensity=z-score or maximum": {
+            "statistics": "volume",
+            "intensity": "percentiles",
+        },
+        r"preparation.erosion=6 needs a foreground; set preparation.foreground": {"erosion": 6},
+        r"preparation.least_foreground=0.1 needs a foreground": {"least_foreground": 0.1},
+        r"augmentation=mri-slices adds noise .* set preparation.intensity=z-score, not unit": {
+            "augmentation": "mri-slices",
+            "intensity": "unit",
+        },
+    }
+    for message, options in refused.items():
+        with pytest.raises(OptionError, match=message):
+            preparation(**options)
+
+
+def bodies(*shares: float) -> Cases:
+    """Images ``(10, 10)`` whose first rows are foreground, on so much of them."""
+    images = [np.zeros((10, 10), np.uint8) for _ in shares]
+    for seed, (image, share) in enumerate(zip(images, shares, strict=True)):
+        rows = round(share * 10)
+        image[:rows] = 1 + textured((rows, 10), top=200, seed=seed)
+    return cases(*images)
+
+
+def test_training_images_with_hardly_any_foreground_are_left_out() -> None:
+    given = Cases([*bodies(0.0, 0.4, 0.1, 0.5, 0.3), Case("bad", pixels=np.full((10, 10), np.nan))])
+    steps = preparation(image_size=10, foreground="nonzero", least_foreground=0.3, intensity="unit")
+    pictures = steps.fit(given)
+    assert [case.name for case in pictures.cases] == ["case 1", "case 3", "case 4"]
+    assert [bad.case.name for bad in pictures.unreadable] == ["bad"]
+    assert steps.notes_ == [
+        "2 training images with foreground on less than 0.3 of them were left out (preparation.least_foreground)"
+    ]
+    assert len(steps.decode(given)) == 5  # scoring leaves out none
+    enough = preparation(image_size=10, foreground="nonzero", least_foreground=0.05)
+    assert len(enough.fit(bodies(0.1, 0.3))) == 2
+    assert enough.notes_ == []
+    with pytest.raises(DataError, match=r"at most on 0.2; lower preparation.least_foreground"):
+        steps.fit(bodies(0.0, 0.2))
+
+
+def test_augmentation_is_limited_as_the_images_are() -> None:
+    assert preparation().augmentation is None
+    options = {"intensity": "z-score", "statistics": "image", "clip": 1.5}
+    noisy = preparation(augmentation="mri-slices", **options).augmentation
+    released = preparation(augmentation="mri-slices-released", **options | {"clip": 2.5}).augmentation
+    assert noisy is not None
+    assert released is not None
+    assert (noisy.limit, noisy.spread) == (1.5, "variance")
+    assert (released.limit, released.spread) == (2.5, "deviation")

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +127,26 @@ def test_later_changes_add_to_earlier_ones() -> None:
     again = recipe.with_options({"network.latent": 16})
     assert (again["network.latent"], again["training.epochs"]) == (16, 1)
     assert (recipe["network.latent"], get_recipe("conv-vae")["network.latent"]) == (8, 64)
+
+
+def test_presets_are_options_with_a_name(recipe: Recipe) -> None:
+    with pytest.raises(OptionError, match="recipe 'toy' has no presets, only options; leave out 'paper'"):
+        recipe.preset("paper")
+    named = replace(recipe, presets={"paper": {"network.size": 16}, "wrong": {"network.siz": 16}})
+    assert named.preset("paper").changes == {"network.size": 16}
+    more = named.with_options({"network.deep": True}).preset("paper").with_options({"network.size": 32})
+    assert more.changes == {"network.size": 32, "network.deep": True}
+    with pytest.raises(OptionError, match="recipe 'toy' has no preset 'papr'; did you mean 'paper'"):
+        named.preset("papr")
+    with pytest.raises(OptionError, match=r"no option 'network.siz'"):
+        named.preset("wrong")
+
+
+@every_recipe
+def test_every_preset_is_of_known_options(recipe: Recipe) -> None:
+    for name, options in recipe.presets.items():
+        values = recipe.preset(name).values
+        assert {key: values[key] for key in options} == options
 
 
 def test_assignments_are_read_as_yaml() -> None:

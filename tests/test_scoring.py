@@ -99,7 +99,7 @@ def test_scores_and_map_are_their_formulas(images: Tensor) -> None:
     residual = (images - reconstructions) ** 2
     kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(1)
     torch.testing.assert_close(scored.reconstructions, reconstructions)
-    torch.testing.assert_close(scored.maps, residual.mean(1))
+    torch.testing.assert_close(scored.maps["squared-error"], residual.mean(1))
     torch.testing.assert_close(scored.scores["mse"], residual.flatten(1).mean(1))
     torch.testing.assert_close(scored.scores["kl"], kl)
     torch.testing.assert_close(scored.scores["elbo"], residual.flatten(1).sum(1) + beta * kl)
@@ -130,7 +130,7 @@ def test_score_depends_on_the_image_alone(images: Tensor, latent: str, memory_fo
         torch.testing.assert_close(others.scores[name], together.scores[name][order])
         alone = [scoring(latent=latent)(vae, image[None]).scores[name] for image in images]
         torch.testing.assert_close(torch.cat(alone), together.scores[name])
-    torch.testing.assert_close(others.maps, together.maps[order])
+    torch.testing.assert_close(others.maps["squared-error"], together.maps["squared-error"][order])
 
 
 def test_sampling_ignores_the_global_generator_and_leaves_it_alone(images: Tensor) -> None:
@@ -139,7 +139,8 @@ def test_sampling_ignores_the_global_generator_and_leaves_it_alone(images: Tenso
     following = torch.rand(1)
     torch.manual_seed(1)
     assert torch.equal(torch.rand(1), following)
-    assert torch.equal(scoring(latent="sample")(ToyVAE(), images).maps, first.maps)
+    again = scoring(latent="sample")(ToyVAE(), images)
+    assert torch.equal(again.maps["squared-error"], first.maps["squared-error"])
 
 
 def test_samples_differ_by_seed_and_by_image(images: Tensor) -> None:
@@ -147,9 +148,9 @@ def test_samples_differ_by_seed_and_by_image(images: Tensor) -> None:
     by_seed = [scoring(latent="sample", seed=seed)._noise(images, 4) for seed in (0, 1, 2**40)]
     rows = torch.cat(by_seed)
     assert len({tuple(row) for row in rows.tolist()}) == 18
-    maps = [scoring(latent="sample", seed=seed)(vae, images).maps for seed in (0, 1)]
+    maps = [scoring(latent="sample", seed=seed)(vae, images).maps["squared-error"] for seed in (0, 1)]
     assert not torch.isclose(*maps).all(dim=(1, 2)).any()
-    assert not torch.isclose(maps[0], scoring()(vae, images).maps).all(dim=(1, 2)).any()
+    assert not torch.isclose(maps[0], scoring()(vae, images).maps["squared-error"]).all(dim=(1, 2)).any()
 
 
 def test_samples_are_standard_normal() -> None:
@@ -283,14 +284,14 @@ def test_many_pictures_are_scored_as_one_by_one(small: Small, score: str) -> Non
     inference = small.inference(score)
     result = inference.run(small.pictures)
     assert tuple(result.scores) == (score, *(name for name in SCORES if name != score), *NAMES)
-    assert result.maps.shape == (BATCH + 3, 8, 8)
+    assert result.maps["squared-error"].shape == (BATCH + 3, 8, 8)
     latents = inference.latents(small.pictures)
     assert latents.shape == (BATCH + 3, 3)
     np.testing.assert_allclose(inference.deciding_score(small.pictures), result.scores[score], rtol=1e-6)
     for row in (0, BATCH - 1, BATCH, BATCH + 2):
         images = small.preparation.tensors(small.pictures.batch([row]))
         alone = scoring(score)(small.network, images)
-        np.testing.assert_allclose(result.maps[row], alone.maps[0], atol=1e-5)
+        np.testing.assert_allclose(result.maps["squared-error"][row], alone.maps["squared-error"][0], atol=1e-5)
         expected = {name: values.item() for name, values in alone.scores.items()}
         expected |= {name: values.item() for name, values in small.trivial.score(images.numpy()).items()}
         found = {name: values[row] for name, values in result.scores.items()}
@@ -302,7 +303,7 @@ def test_inference_gives_the_same_again_and_leaves_the_network_as_it_is(small: S
     before = {name: value.clone() for name, value in small.network.train().state_dict().items()}
     threads = torch.get_num_threads()
     first, second = (small.inference("elbo").run(small.pictures) for _ in range(2))
-    np.testing.assert_array_equal(first.maps, second.maps)
+    np.testing.assert_array_equal(first.maps["squared-error"], second.maps["squared-error"])
     for name, values in first.scores.items():
         np.testing.assert_array_equal(second.scores[name], values)
     assert small.network.training

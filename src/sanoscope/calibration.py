@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sanoscope.decision import Decision
+from sanoscope.decision import Decision, DecisionPolicy
 from sanoscope.errors import OptionError
 from sanoscope.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sanoscope.scoring.reconstruction import ReconstructionScoring
+    from sanoscope.scoring.scored import Scoring
 
 # Options of scoring that do not change what a score means.
+MAP = "scoring.map"
 IMMATERIAL = ("scoring.score", "scoring.also", "scoring.samples_seed", "scoring.precision")
 
 
@@ -26,21 +27,36 @@ class Calibration:
     Attributes:
         scores: ``(M,)`` each, by name.
         labels: ``(M,)``: 0, 1, or −1 where unknown, which counts as normal.
-        map_scale: See ``Heatmaps.scale``.
+        map_scales: For each map, see ``Heatmaps.scale``.
+        map_scores: By map and name, the scores that would be theirs if another map decided.
+        map_curves: For each map, percentiles of what training normals have, as ``percentile_curve`` gives them.
         description: What the cases are.
         options: The options of scoring that were in force.
     """
 
     scores: Mapping[str, np.ndarray]
     labels: np.ndarray
-    map_scale: float
+    map_scales: Mapping[str, float]
+    map_curves: Mapping[str, np.ndarray]
+    map_scores: Mapping[str, Mapping[str, np.ndarray]]
     description: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def scores_of(self, recipe: Recipe) -> dict[str, np.ndarray]:
+        """The scores as they are when the map decides that a recipe names."""
+        return {**self.scores, **self.map_scores.get(recipe.values.get(MAP, ""), {})}
 
-def build_scoring(recipe: Recipe) -> ReconstructionScoring:
-    """The scoring of a recipe, with the KL weight that its objective was trained with."""
-    scoring: ReconstructionScoring = recipe.build("scoring", beta=recipe["objective.beta"])
+    def knows(self, name: str, recipe: Recipe) -> bool:
+        """Whether the scores hold with the recipe's value of an option of scoring."""
+        return (
+            name in IMMATERIAL or recipe[name] == self.options[name] or (name == MAP and recipe[MAP] in self.map_scores)
+        )
+
+
+def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
+    """The scoring of a recipe, with the KL weight that its objective was trained with, and what it has learned."""
+    scoring: Scoring = recipe.build("scoring", beta=recipe["objective.beta"])
+    scoring.learned = dict(learned)
     return scoring
 
 
@@ -50,13 +66,22 @@ def fit_decisions(recipe: Recipe, calibration: Calibration) -> dict[str, Decisio
     Raises:
         OptionError: If the recipe asks for a score that the held-out cases do not have.
     """
-    if lacking := [name for name in build_scoring(recipe).names if name not in calibration.scores]:
+    if lacking := [name for name in build_scoring(recipe, {}).names if name not in calibration.scores]:
         raise OptionError(
             f"score '{lacking[0]}' was not computed when the model was fitted, so it has no threshold; "
             "fit with scoring.also=all"
         )
-    fitted_on = {"labels": calibration.labels, "description": calibration.description}
-    return {name: recipe.build("decision", scores=scores, **fitted_on) for name, scores in calibration.scores.items()}
+    policy: DecisionPolicy = recipe.build("decision")
+    return {
+        name: policy.for_images(scores, calibration.labels, calibration.description)
+        for name, scores in calibration.scores_of(recipe).items()
+    }
+
+
+def map_thresholds(recipe: Recipe, calibration: Calibration) -> dict[str, dict[str, float]]:
+    """For each map, its thresholds by what they are called."""
+    policy: DecisionPolicy = recipe.build("decision")
+    return {name: policy.for_pixels(curve) for name, curve in calibration.map_curves.items()}
 
 
 def scoring_notes(recipe: Recipe, calibration: Calibration) -> list[str]:
@@ -65,5 +90,5 @@ def scoring_notes(recipe: Recipe, calibration: Calibration) -> list[str]:
         f"scored with {name}={recipe[name]}, but the threshold was fitted with {name}={value}: "
         "fit with the same for decisions and p-values that hold"
         for name, value in calibration.options.items()
-        if name not in IMMATERIAL and recipe[name] != value
+        if not calibration.knows(name, recipe)
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,32 +11,33 @@ import numpy as np
 import torch
 
 from sanoscope import detector_folder
-from sanoscope.calibration import Calibration, build_scoring, fit_decisions, scoring_notes
+from sanoscope.calibration import MAP, Calibration, build_scoring, fit_decisions, scoring_notes
 from sanoscope.cases import fingerprint
 from sanoscope.cases.case import Cases
 from sanoscope.cases.load import read_cases
 from sanoscope.console import say
+from sanoscope.decision import percentile_curve
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
-from sanoscope.findings import Findings, Heatmaps, Shown
+from sanoscope.findings import Findings
 from sanoscope.networks.variational import VariationalAutoencoder, parameter_count
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.provenance import digest, environment
 from sanoscope.recipe import Recipe
 from sanoscope.recipes import get_recipe
-from sanoscope.report import images as display
-from sanoscope.scoring.inference import BatchResult, Inference
+from sanoscope.scoring.inference import Inference
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
 from sanoscope.scoring.trivial import TrivialScores
+from sanoscope.showing import Showing, map_scale
 from sanoscope.training.batches import derived_seed
 from sanoscope.training.devices import choose_device, mixed_precision
 from sanoscope.training.plain import Surroundings
 from sanoscope.training.run_record import begin_run
 
 # Options that take effect on a fitted detector; all others are built into the weights.
-ADJUSTABLE = ("scoring.", "decision.")
-# The share of held-out normal pixels that overlays may show at full strength.
-MAP_QUANTILE = 0.999
+ADJUSTABLE = ("scoring.", "decision.", "data.axis", "data.slices", "data.modality", "data.least_abnormal")
+# Of so many training normals the maps are looked at for thresholds: percentiles of medians need no more.
+MAP_IMAGES = 256
 
 
 class Detector:
@@ -57,6 +57,7 @@ class Detector:
     Attributes:
         network_: The trained network.
         preparation_: What was learned about pixels.
+        scoring_learned_: What scoring learned of training normals.
         calibration_: Scores of held-out cases.
         decisions_: A decision for each score.
         history_: Metrics of each epoch.
@@ -105,7 +106,7 @@ class Detector:
             TrainingError: If the loss runs away.
             ModelError: If a resumed run was started with other settings or data.
         """
-        train, validation = _sides(cases, validation)
+        train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")
         pictures = self.preparation_.fit(selected.train)
@@ -113,7 +114,7 @@ class Detector:
         if not len(held_out):
             reason = held_out.unreadable[0].reason
             raise DataError(f"no image of those held out to set the threshold could be read; the first: {reason}")
-        self.notes_ = list(selected.notes) + _unreadable_notes(pictures, held_out)
+        self.notes_ = [*selected.notes, *self.preparation_.notes_, *_unreadable_notes(pictures, held_out)]
         if not quiet:
             for note in self.notes_:
                 say(note)
@@ -127,7 +128,8 @@ class Detector:
         self._learn_trivial(pictures)
         self.training_keys_ = frozenset(pictures.keys)
         self.fitted = True
-        self._calibrate(held_out)
+        self._learn_scoring(pictures)
+        self._calibrate(held_out, pictures)
         return self
 
     def _new_network(self) -> VariationalAutoencoder:
@@ -150,6 +152,7 @@ class Detector:
             pictures,
             normals,
             surroundings,
+            self.preparation_.augmentation,
         )
         self.provenance_["training"] |= {
             "seconds": round(time.monotonic() - begun, 1),
@@ -163,15 +166,38 @@ class Detector:
 
         self.trivial_ = TrivialScores().fit(len(pictures), images, self.seed)
 
-    def _calibrate(self, held_out: Pictures) -> None:
-        result = self._inference().run(held_out)
+    def _learn_scoring(self, pictures: Pictures) -> None:
+        self.scoring_learned_: dict[str, np.ndarray] = {}
+        inference = self._inference()
+        self.scoring_learned_ = inference.scoring.learn(inference.network, inference.prepared(pictures))
+
+    def _calibrate(self, held_out: Pictures, train: Pictures) -> None:
+        inference = self._inference()
+        result = inference.run(held_out, all_maps=True)
         labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
-        normal_maps = result.maps[labels != 1]
-        scale = float(np.quantile(normal_maps.ravel()[:: max(normal_maps.size // 5_000_000, 1)], MAP_QUANTILE))
-        description = f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}"
-        options = {name: value for name, value in self.recipe.values.items() if name.startswith("scoring.")}
-        self.calibration_ = Calibration(result.scores, labels, scale, description, options)
+        sample = train.subset(np.unique(np.linspace(0, len(train) - 1, MAP_IMAGES).astype(int)))
+        normal_maps = inference.run(sample, all_maps=True).maps
+        self.calibration_ = Calibration(
+            scores=result.scores,
+            labels=labels,
+            map_scales={name: map_scale(maps[labels != 1]) for name, maps in result.maps.items()},
+            map_scores=self._scores_by_map(held_out),
+            map_curves={name: percentile_curve(maps) for name, maps in normal_maps.items()},
+            description=f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}",
+            options={name: value for name, value in self.recipe.values.items() if name.startswith("scoring.")},
+        )
         self.decisions_ = fit_decisions(self.recipe, self.calibration_)
+
+    def _scores_by_map(self, held_out: Pictures) -> dict[str, dict[str, np.ndarray]]:
+        """What the held-out cases score when another map decides, for each that is computed anyway."""
+        fitted, inference = self.recipe, self._inference()
+        by_map = {}
+        for name in inference.scoring.map_names[1:]:
+            self.recipe = fitted.with_options({MAP: name})
+            scores = self._inference().run(held_out).scores
+            by_map[name] = {score: scores[score] for score in inference.scoring.names if score.startswith("map-")}
+        self.recipe = fitted
+        return by_map
 
     def _begin_run(self, folder: Path, resume: bool) -> None:
         data = self.provenance_["data"]
@@ -231,51 +257,37 @@ class Detector:
             DataError: If there is no case that can be read.
         """
         self._require_fitted()
-        cases = _as_cases(cases)
+        cases = self._as_cases(cases)
         pictures = self.preparation_.decode(cases)
         if not len(pictures):
             reasons = [f"the first: {item.reason}" for item in pictures.unreadable[:1]]
             raise DataError("; ".join([f"{cases.source}: none of {len(cases)} images can be scored", *reasons]))
-        result = self._inference().run(pictures)
+        evaluable = maps and any(case.mask is not None or case.mask_pixels is not None for case in pictures.cases)
+        inference = self._inference()
+        showing = Showing(self.recipe, self.preparation_, self.calibration_, inference)
+        result = inference.run(pictures, all_maps=evaluable)
         seen = np.array([key in self.training_keys_ for key in pictures.keys], bool)
         notes = [*self.notes_, *cases.notes, *scoring_notes(self.recipe, self.calibration_)]
         if seen.any():
             notes.append(f"{seen.sum()} of the scored images were in the training set: their scores are too low")
         name = self.recipe["scoring.score"]
+        calibration = self.calibration_.scores_of(self.recipe)[name]
         findings = Findings(
             cases=pictures.cases,
             score_name=name,
             scores=result.scores,
             trivial=TRIVIAL,
             decisions=self.decisions_,
-            calibration=self.calibration_.scores[name][self.calibration_.labels != 1],
+            calibration=calibration[self.calibration_.labels != 1],
             seen_in_training=seen,
-            maps=Heatmaps(result.maps, pictures.traces, self.preparation_.geometry, self.calibration_.map_scale)
-            if maps
-            else None,
+            maps=showing.heatmaps(pictures, result) if maps else None,
             unreadable=[(str(item.case), item.reason) for item in pictures.unreadable],
             recipe=self.recipe.to_json() | {"changed": dict(self.recipe.changes), "notes": list(self.recipe.notes)},
             history=self.history_,
             provenance=self.provenance_ | {"scored": environment(self.device) | {"data": fingerprint(cases)}},
             notes=notes,
         )
-        return self._with_gallery(findings, pictures, result)
-
-    def _with_gallery(self, findings: Findings, pictures: Pictures, result: BatchResult) -> Findings:
-        wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
-        if not wanted:
-            return findings
-        prepared, reconstructions = self._inference().pictures(pictures.subset(wanted))
-        shown = {}
-        for position, index in enumerate(wanted):
-            low, high = self.preparation_.intensity.display_range(prepared[position])
-            image, reconstruction = (
-                display.display(tensor[position].permute(1, 2, 0).numpy(), low, high)
-                for tensor in (prepared, reconstructions)
-            )
-            overlay = display.overlay(image, result.maps[index], self.calibration_.map_scale)
-            shown[index] = Shown(image, reconstruction, overlay)
-        return replace(findings, shown=shown)
+        return showing.with_gallery(findings, pictures)
 
     def decision_function(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
         """The deciding score ``(N,)``; higher is more abnormal.
@@ -293,7 +305,7 @@ class Detector:
     def score_map(self, cases: Cases | np.ndarray | str | Path) -> list[np.ndarray]:
         """A map ``(H, W)`` for each case, on its file's own grid."""
         pictures = self._all_pictures(cases)
-        maps = self._inference().run(pictures).maps
+        maps = next(iter(self._inference().run(pictures).maps.values()))
         restore = self.preparation_.geometry.restore
         return [restore(heatmap, trace) for heatmap, trace in zip(maps, pictures.traces, strict=True)]
 
@@ -306,9 +318,23 @@ class Detector:
         """The latents ``(N, L)``: posterior means."""
         return self._inference().latents(self._all_pictures(cases))
 
+    def _as_cases(self, cases: Cases | np.ndarray | str | Path) -> Cases:
+        return cases if isinstance(cases, Cases) else read_cases(cases, slicing=self.recipe.build("data").slicing)
+
+    def _sides(
+        self, cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None
+    ) -> tuple[Cases, Cases | None]:
+        """Training and validation cases, out of what was given."""
+        cases = self._as_cases(cases)
+        if validation is not None:
+            return cases, self._as_cases(validation)
+        if {case.split for case in cases} <= {None, "train"}:
+            return cases, None
+        return cases.train, cases.validation
+
     def _all_pictures(self, cases: Cases | np.ndarray | str | Path) -> Pictures:
         self._require_fitted()
-        pictures = self.preparation_.decode(_as_cases(cases))
+        pictures = self.preparation_.decode(self._as_cases(cases))
         if pictures.unreadable:
             number, first = len(pictures.unreadable), pictures.unreadable[0].reason
             raise ImageError(f"{number} images cannot be scored, the first: {first}")
@@ -316,7 +342,7 @@ class Detector:
 
     def _inference(self) -> Inference:
         self._require_fitted()
-        scoring = build_scoring(self.recipe)
+        scoring = build_scoring(self.recipe, self.scoring_learned_)
         bfloat16 = mixed_precision(scoring.precision, self.device)
         return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device, bfloat16)
 
@@ -339,21 +365,6 @@ class Detector:
             ModelError: If a file is missing, truncated or altered, or of another version.
         """
         return detector_folder.load_detector(Path(folder), device)
-
-
-def _as_cases(cases: Cases | np.ndarray | str | Path) -> Cases:
-    return cases if isinstance(cases, Cases) else read_cases(cases)
-
-
-def _sides(cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None) -> tuple[Cases, Cases | None]:
-    """Training and validation cases, out of what was given."""
-    if not isinstance(cases, Cases):
-        cases = read_cases(cases)
-    if validation is not None:
-        return cases, _as_cases(validation)
-    if {case.split for case in cases} <= {None, "train"}:
-        return cases, None
-    return cases.train, cases.validation
 
 
 def _unreadable_notes(*sides: Pictures) -> list[str]:

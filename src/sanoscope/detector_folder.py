@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRAINING_FOLDER = "training"
 WEIGHTS_FILE, DETECTOR_FILE, CHECKSUMS_FILE = "weights.safetensors", "detector.json", "checksums.json"
 # Raise when an older folder can no longer be read.
-FORMAT = 1
+FORMAT = 2
 
 
 def save_detector(detector: Detector, folder: Path) -> Path:
@@ -33,6 +33,13 @@ def save_detector(detector: Detector, folder: Path) -> Path:
     arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in detector.network_.state_dict().items()}
     arrays |= {f"trivial.{name}": array for name, array in detector.trivial_.arrays().items()}
     arrays |= {f"calibration.{name}": scores for name, scores in detector.calibration_.scores.items()}
+    arrays |= {
+        f"map scores.{map_name}.{name}": scores
+        for map_name, by_name in detector.calibration_.map_scores.items()
+        for name, scores in by_name.items()
+    }
+    arrays |= {f"map curve.{name}": curve for name, curve in detector.calibration_.map_curves.items()}
+    arrays |= {f"scoring.{name}": array for name, array in detector.scoring_learned_.items()}
     arrays["calibration labels"] = detector.calibration_.labels
     arrays["training keys"] = _pack_keys(detector.training_keys_)
     contents = {
@@ -54,7 +61,7 @@ def _state(detector: Detector) -> dict[str, Any]:
         "preparation": detector.preparation_.to_json(),
         "decisions": {name: decision.to_json() for name, decision in detector.decisions_.items()},
         "calibration": {
-            "map_scale": detector.calibration_.map_scale,
+            "map_scales": dict(detector.calibration_.map_scales),
             "description": detector.calibration_.description,
             "options": dict(detector.calibration_.options),
         },
@@ -106,8 +113,13 @@ def _assemble(contents: dict[str, bytes], folder: Path, device: str) -> Detector
     detector.preparation_ = detector.recipe.build("preparation").load_json(state["preparation"])
     _load_network(detector, _group(arrays, "network."), folder)
     detector.trivial_ = TrivialScores().load_arrays(_group(arrays, "trivial."))
+    detector.scoring_learned_ = _group(arrays, "scoring.")
     detector.calibration_ = Calibration(
-        _group(arrays, "calibration."), arrays["calibration labels"], **state["calibration"]
+        scores=_group(arrays, "calibration."),
+        labels=arrays["calibration labels"],
+        map_curves=_group(arrays, "map curve."),
+        map_scores=_by_map(_group(arrays, "map scores.")),
+        **(state["calibration"] | {"options": _with_tuples(state["calibration"]["options"])}),
     )
     detector.training_keys_ = frozenset(key.tobytes().hex() for key in arrays["training keys"])
     detector.history_, detector.notes_ = state["history"], state["notes"]
@@ -161,6 +173,20 @@ def _unfinished(folder: Path) -> str:
 
 def _group(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _with_tuples(options: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples, options no lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def _by_map(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """``map.score`` to arrays by map and then score."""
+    maps: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        map_name, _, score = name.partition(".")
+        maps.setdefault(map_name, {})[score] = array
+    return maps
 
 
 def _load_network(detector: Detector, weights: dict[str, np.ndarray], folder: Path) -> None:

@@ -13,8 +13,9 @@ from sanoscope.cases.case import Cases
 from sanoscope.console import track
 from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
-from sanoscope.evaluation import ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
-from sanoscope.preparation.geometry import Geometry
+from sanoscope.evaluation import PixelRow, ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
+from sanoscope.heatmaps import Heatmaps
+from sanoscope.map_evaluation import MapEvaluation, has_masks
 from sanoscope.report.content import GalleryImage, ReportContent
 
 if TYPE_CHECKING:
@@ -23,36 +24,26 @@ if TYPE_CHECKING:
 SUBJECT_TABLES = {"max": "Per subject, by its highest score", "mean": "Per subject, by its mean score"}
 # Enough to see a pattern, few enough to look at.
 GALLERY_SIZE = 8
+LABELLED = "Labelled abnormal, one of each subject"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The three pictures of a case in the gallery, ``(H, W, 3)`` uint8 each."""
+    """The pictures of a case in the gallery, ``(H, W, 3)`` uint8 each.
+
+    Attributes:
+        image: What the network saw.
+        reconstruction: Its healthy version.
+        overlay: The image under the deciding map.
+        truth: The image with the outline of what is truly abnormal; None where that is unknown or nothing.
+        others: The image under each other map of the model, by name.
+    """
 
     image: np.ndarray
     reconstruction: np.ndarray
     overlay: np.ndarray
-
-
-@dataclass(frozen=True)
-class Heatmaps:
-    """The maps of all cases on the network's grid, and the way back to each file's own.
-
-    Attributes:
-        values: ``(N, h, w)`` float32, higher is more abnormal.
-        traces: One per case.
-        geometry: Knows the way back.
-        scale: The value above which hardly any pixel of held-out normals lies; what overlays show as strong.
-    """
-
-    values: np.ndarray
-    traces: Sequence[tuple[tuple[int, ...], ...]]
-    geometry: Geometry
-    scale: float
-
-    def on_source_grid(self, index: int) -> np.ndarray:
-        """The map of one case, ``(H, W)`` as its file."""
-        return self.geometry.restore(self.values[index], self.traces[index])
+    truth: np.ndarray | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,8 +58,9 @@ class Findings:
         decisions: A threshold for each score, fitted on the same held-out cases.
         calibration: The deciding score of the held-out normals, ``(M,)``.
         seen_in_training: ``(N,)`` bool, images that the model learned from.
-        maps: Where on each image; None if not asked for, or loaded from a folder.
+        maps: Where on each image; None if not asked for, or if the folder it was loaded from keeps none.
         shown: Pictures for the gallery, by index.
+        montages: Slices of volumes under their maps, ``(H, W, 3)`` uint8, by name of the volume.
         unreadable: File and reason of each case that could not be scored.
         recipe: ``Recipe.to_json`` with its notes and changes.
         history: Metrics of each training epoch.
@@ -85,6 +77,7 @@ class Findings:
     seen_in_training: np.ndarray
     maps: Heatmaps | None = None
     shown: Mapping[int, Shown] = field(default_factory=dict)
+    montages: Mapping[str, np.ndarray] = field(default_factory=dict)
     unreadable: Sequence[tuple[str, str]] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, float]] = ()
@@ -141,16 +134,20 @@ class Findings:
             "split": [case.split for case in self.cases],
             "label": [case.label for case in self.cases],
             "group": [case.group for case in self.cases],
+            "mask": ["" if case.mask is None else str(case.mask) for case in self.cases],
+            "axis": [case.slice.axis if case.slice else "" for case in self.cases],
+            "slice": [case.slice.index if case.slice else None for case in self.cases],
+            "slices": [case.slice.count if case.slice else None for case in self.cases],
             "score": self.score,
             "p_value": self.p_values,
             "abnormal": self.abnormal.astype(int),
             "seen_in_training": self.seen_in_training.astype(int),
         }
         columns |= {f"score: {name}": values for name, values in self.scores.items()}
-        return pd.DataFrame(columns).astype({"label": "Int64"})
+        return pd.DataFrame(columns).astype({"label": "Int64", "slice": "Int64", "slices": "Int64"})
 
     def subset(self, indices: Sequence[int] | np.ndarray, note: str) -> Findings:
-        """The findings of some of the cases; maps stay behind.
+        """The findings of some of the cases.
 
         Args:
             indices: Which.
@@ -165,7 +162,7 @@ class Findings:
             cases=self.cases[indices],
             scores={name: values[indices] for name, values in self.scores.items()},
             seen_in_training=self.seen_in_training[indices],
-            maps=None,
+            maps=self.maps.subset(indices) if self.maps else None,
             shown={places[old]: shown for old, shown in self.shown.items() if old in places},
             notes=(*self.notes, note),
         )
@@ -212,6 +209,45 @@ class Findings:
             rows.append(ResultRow(self._row_name(name), self._kind(name), evaluation, decision.threshold))
         return [*rows, all_positive_row(self.labels, subjects, how, resamples=resamples, seed=seed)]
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether maps and true masks are at hand, so that pixels can be evaluated."""
+        return self.maps is not None and has_masks(self.cases)
+
+    def with_ensemble(self, fraction: float, seed: int = 0) -> tuple[Findings, Findings]:
+        """Fit an ensemble of the model's maps on the masks of some subjects.
+
+        Args:
+            fraction: Share of the subjects to fit on.
+            seed: Of their choice.
+
+        Returns:
+            The findings of the other subjects, with the ensemble among the maps; and, for comparison, those of all.
+
+        Raises:
+            DataError: If there are no maps or masks, or fewer than two subjects with lesions.
+        """
+        if self.maps is None or not self.has_truth:
+            raise DataError(f"{self.cases.source}: an ensemble needs maps and masks; score images that have masks")
+        fitted = MapEvaluation(self.cases, self.maps, "").ensemble(fraction, seed)
+        everything = replace(self, maps=fitted.maps)
+        return everything.subset(fitted.others, fitted.note), everything
+
+    def pixel_tables(self, *, resamples: int = 1000, seed: int = 0) -> tuple[dict[str, list[PixelRow]], list[str]]:
+        """Results per pixel on the source grid by title, of the whole image and of the foreground; and notes."""
+        if self.maps is None or not self.has_truth:
+            return {}, []
+        titles = {"Whole image": False} | ({"Foreground only": True} if self.maps.foreground is not None else {})
+        least_abnormal = self.recipe.get("options", {}).get("data.least_abnormal", 0.0)
+        pixels = MapEvaluation(self.cases, self.maps, str(self.recipe.get("name", "model")), least_abnormal)
+        if pixels.is_empty:
+            return {}, pixels.notes
+        tables = {
+            title: pixels.rows(foreground_only=foreground_only, resamples=resamples, seed=seed)
+            for title, foreground_only in titles.items()
+        }
+        return tables, pixels.notes
+
     def _scored(self, what: str) -> Iterator[tuple[str, np.ndarray, Decision]]:
         for name, values in track(self.scores.items(), what, len(self.scores)):
             yield name, values, self.decisions[name]
@@ -231,6 +267,7 @@ class Findings:
                 for how, title in SUBJECT_TABLES.items()
             }
         recipe = dict(self.recipe)
+        pixel_rows, pixel_notes = self.pixel_tables(resamples=resamples, seed=seed)
         return ReportContent(
             title=f"{recipe.get('name', 'Findings')} on {Path(self.cases.source).name}",
             recipe=recipe,
@@ -242,11 +279,14 @@ class Findings:
             calibration_scores=self.calibration,
             rows=self.evaluate(resamples=resamples, seed=seed) if self.has_labels else (),
             subject_rows=subject_rows,
+            pixel_rows=pixel_rows,
+            map_name=self.maps.name if self.maps else "map",
+            montages=self.montages,
             history=self.history,
             gallery=self.gallery(),
             unreadable=self.unreadable,
             provenance=self.provenance,
-            notes=[*recipe.get("notes", ()), *self.notes],
+            notes=[*recipe.get("notes", ()), *self.notes, *pixel_notes],
         )
 
     def report(self, path: str | Path, *, resamples: int = 1000) -> Path:
@@ -260,12 +300,23 @@ class Findings:
         order = np.argsort(-self.score, kind="stable")
         abnormal, labels = self.abnormal, self.labels
         groups: dict[str, Sequence[int] | np.ndarray] = {
+            LABELLED: self._one_of_each_subject(size) if has_masks(self.cases) else [],
             "Most abnormal": order,
             "Least abnormal": order[::-1],
             "False alarms, the strongest first": [i for i in order if labels[i] == 0 and abnormal[i]],
             "Missed, the most normal-looking first": [i for i in order[::-1] if labels[i] == 1 and not abnormal[i]],
         }
         return {title: [int(i) for i in indices[:size]] for title, indices in groups.items()}
+
+    def _one_of_each_subject(self, size: int) -> list[int]:
+        """The middle one of the abnormal cases of each subject, of at most ``size`` of them."""
+        of_subjects: dict[object, list[int]] = {}
+        for index, case in enumerate(self.cases):
+            if case.label == 1:
+                of_subjects.setdefault(case.subject or index, []).append(index)
+        chosen = list(of_subjects.values())
+        kept = np.unique(np.linspace(0, len(chosen) - 1, min(size, len(chosen))).round().astype(int))
+        return [chosen[i][len(chosen[i]) // 2] for i in kept]
 
     def gallery(self) -> dict[str, list[GalleryImage]]:
         """The pictures at hand of each group."""
@@ -289,6 +340,8 @@ class Findings:
             shown.image,
             shown.reconstruction,
             shown.overlay,
+            shown.truth,
+            shown.others,
         )
 
     def save(self, folder: str | Path, content: ReportContent | None = None) -> Path:
@@ -304,7 +357,7 @@ class Findings:
 
     @classmethod
     def load(cls, folder: str | Path) -> Findings:
-        """What ``save`` wrote, without the maps."""
+        """What ``save`` wrote; maps come back where masks tell how good they are."""
         from sanoscope.findings_folder import load_findings
 
         return load_findings(Path(folder))

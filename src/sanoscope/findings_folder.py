@@ -5,25 +5,26 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.case import Case, Cases, VolumeSlice
 from sanoscope.cases.readers import read_image
-from sanoscope.console import track
 from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
-from sanoscope.findings import Findings, Shown
-from sanoscope.report import images
+from sanoscope.findings import LABELLED, Findings, Shown
+from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps, write_maps, write_picture
 from sanoscope.report.content import ReportContent
 from sanoscope.report.html import write_report
+from sanoscope.report.map_figure import write_map_figure
 
 SCORES_FILE, FINDINGS_FILE, REPORT_FILE = "scores.csv", "findings.json", "report.html"
+FIGURE_FILE = "maps.png"
 SCORE_PREFIX = "score: "
+# Pictures of a case in the gallery, by their names in ``Shown``, and the folder of the volumes' montages.
+SHOWN, MONTAGES = ("image", "reconstruction", "overlay", "truth"), "montages"
 # File names need not be text; the bytes that are none come back as they were.
 ANY_NAME: Final = "surrogateescape"
 
@@ -34,8 +35,14 @@ def save_findings(findings: Findings, folder: Path, content: ReportContent) -> P
     write_data(findings, folder)
     for index, shown in findings.shown.items():
         _write_shown(folder / "gallery", index, shown)
+    for number, (name, sheet) in enumerate(findings.montages.items()):
+        write_picture(folder / MONTAGES / f"{number:02d}-{Path(name).name}.png", sheet)
+    if labelled := content.gallery.get(LABELLED):
+        write_map_figure(labelled, content.map_name, folder / "gallery" / FIGURE_FILE)
     if findings.maps is not None:
-        _write_maps(findings, folder)
+        if findings.has_truth:  # so that 'sanoscope evaluate' can compare every map with the masks
+            save_heatmaps(findings.maps, folder)
+        write_maps(findings.cases, findings.maps, folder)
     write_report(content, folder / REPORT_FILE)
     return folder
 
@@ -56,6 +63,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
         "decisions": {name: decision.to_json() for name, decision in findings.decisions.items()},
         "calibration": [float(score) for score in findings.calibration],
         "map_scale": findings.maps.scale if findings.maps else None,
+        "montages": list(findings.montages),
         "unreadable": [{"path": path, "reason": reason} for path, reason in findings.unreadable],
         "recipe": findings.recipe,
         "history": findings.history,
@@ -65,38 +73,11 @@ def _as_json(findings: Findings) -> dict[str, Any]:
 
 
 def _write_shown(folder: Path, index: int, shown: Shown) -> None:
-    folder.mkdir(exist_ok=True)
-    for kind, pixels in asdict(shown).items():
-        (folder / f"{index}-{kind}.png").write_bytes(images.png(pixels))
-
-
-def _write_maps(findings: Findings, folder: Path) -> None:
-    """Each map as float TIFF and each overlay as PNG, on the source grid, under the case's name."""
-    import tifffile
-
-    maps = findings.maps
-    assert maps is not None
-
-    def write(index: int) -> None:
-        case = findings.cases[index]
-        heatmap = maps.on_source_grid(index)
-        map_file = folder / "maps" / f"{case.name}.tiff"
-        overlay_file = folder / "overlays" / f"{case.name}.png"
-        for file in (map_file, overlay_file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(map_file, heatmap, photometric="minisblack")
-        overlay_file.write_bytes(images.png(images.overlay(_source_picture(case), heatmap, maps.scale)))
-
-    with ThreadPoolExecutor() as pool:
-        for _ in track(pool.map(write, range(len(findings))), "writing maps", len(findings)):
-            pass
-
-
-def _source_picture(case: Case) -> np.ndarray:
-    """The file's own pixels as they are shown, ``(H, W, 3)`` uint8."""
-    pixels = np.atleast_3d(case.pixels) if case.pixels is not None else read_image(case.path)  # type: ignore[arg-type]
-    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))
-    return images.display(pixels, float(low), float(high))
+    for kind in SHOWN:
+        if (pixels := getattr(shown, kind)) is not None:
+            write_picture(folder / f"{index}-{kind}.png", pixels)
+    for name, pixels in shown.others.items():
+        write_picture(folder / f"{index}-map {name}.png", pixels)
 
 
 def load_findings(folder: Path) -> Findings:
@@ -131,7 +112,9 @@ def load_findings(folder: Path) -> Findings:
             decisions=decisions,
             calibration=np.asarray(stored["calibration"]),
             seen_in_training=(table["seen_in_training"] == "1").to_numpy(bool),
+            maps=load_heatmaps(folder, len(table)),
             shown=dict(_read_shown(folder / "gallery")),
+            montages=dict(_read_montages(folder / MONTAGES, stored["montages"])),
             unreadable=[(entry["path"], entry["reason"]) for entry in stored["unreadable"]],
             recipe=stored["recipe"],
             history=stored["history"],
@@ -152,11 +135,22 @@ def _cases(table: Any) -> Iterator[Case]:
             group=row.group or None,
             subject=row.subject or None,
             split=row.split or None,
+            mask=Path(row.mask) if row.mask else None,
+            slice=VolumeSlice(row.axis, int(row.slice), int(row.slices)) if row.axis else None,
         )
 
 
 def _read_shown(folder: Path) -> Iterator[tuple[int, Shown]]:
     for file in sorted(folder.glob("*-image.png")):
         index = int(file.name.split("-")[0])
-        kinds = ("image", "reconstruction", "overlay")
-        yield index, Shown(*(read_image(folder / f"{index}-{kind}.png") for kind in kinds))
+        pictures = {
+            kind: read_image(picture) for kind in SHOWN if (picture := folder / f"{index}-{kind}.png").is_file()
+        }
+        start = f"{index}-map "
+        others = {other.stem.removeprefix(start): read_image(other) for other in sorted(folder.glob(f"{start}*.png"))}
+        yield index, Shown(**pictures, others=others)
+
+
+def _read_montages(folder: Path, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    for number, name in enumerate(names):
+        yield name, read_image(folder / f"{number:02d}-{Path(name).name}.png")

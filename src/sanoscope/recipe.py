@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sanoscope.errors import OptionError, nearest
+
+RANGE = re.compile(r"-?\d*:-?\d*")
 
 PARTS = ("data", "preparation", "network", "objective", "training", "scoring", "decision")
 
@@ -100,6 +103,7 @@ class Recipe:
         parts: What is built for each of ``PARTS``.
         notes: What the user of its results should know: published faults, what differs from the paper.
         changes: Options that differ from their defaults, by dotted name.
+        presets: Sets of options with a name, such as ``paper`` where the defaults are not the paper's.
     """
 
     name: str
@@ -108,6 +112,7 @@ class Recipe:
     parts: Mapping[str, Part]
     notes: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Option]:
@@ -142,6 +147,18 @@ class Recipe:
         """
         checked = {name: self._known(name).check(name, value) for name, value in flatten(changes).items()}
         return replace(self, changes={**self.changes, **checked})
+
+    def preset(self, name: str) -> Recipe:
+        """The same recipe with the options of a preset set.
+
+        Raises:
+            OptionError: If it has no such preset; the nearest name is in the message.
+        """
+        if not self.presets:
+            raise OptionError(f"recipe '{self.name}' has no presets, only options; leave out '{name}'")
+        if name not in self.presets:
+            raise OptionError(f"recipe '{self.name}' has no preset '{name}'; {nearest(name, list(self.presets))}")
+        return self.with_options(self.presets[name])
 
     def settings(self, part: str) -> dict[str, Any]:
         """The options of one part, by their short names."""
@@ -181,7 +198,8 @@ def parse_options(assignments: list[str]) -> dict[str, Any]:
         if not equals or not name.strip():
             raise OptionError(f"--set takes NAME=VALUE, not '{assignment}'")
         try:
-            value = yaml.safe_load(text)
+            # YAML reads 10:40 as a number to the base of 60, and people mean the range.
+            value = text.strip() if RANGE.fullmatch(text.strip()) else yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise OptionError(f"--set {name}: '{text}' cannot be read as a value") from error
         options[name.strip()] = with_numbers(value)

@@ -13,6 +13,27 @@ from sanoscope.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 LABELS: dict[int | None, str] = {0: "normal", 1: "abnormal", None: "unlabelled"}
+# The anatomical axis that slices are cut across, as the number of the axis in canonical order: to the patient's
+# right, front and head (nibabel's RAS+).
+AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+@dataclass(frozen=True)
+class VolumeSlice:
+    """Which slice of a volume a case is.
+
+    Attributes:
+        axis: One of ``AXES``.
+        index: Position from left, back or feet, whichever way the file counts.
+        count: How many slices the volume has along that axis.
+    """
+
+    axis: str
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.axis} slice {self.index}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +42,17 @@ class Case:
 
     Attributes:
         name: Unique in its collection; a relative path without suffix, used for output files.
-        path: The image file; for a frame of a container, the container. None for an array in memory.
+        path: The image file; for a slice, its volume. None for an array in memory.
         pixels: The image where it is already in memory, ``(H, W)`` or ``(H, W, C)``, any numeric type.
         label: 0 normal, 1 abnormal, None unknown.
         group: What the label was called in the source, such as ``"glioma"`` or ``"crack"``; None if unnamed.
         subject: The patient; None where unknown.
         split: One of ``SPLITS``, or None where not assigned.
-        mask: File with the true abnormal pixels, where there is one.
+        mask: File with the true abnormal pixels, where there is one; for a slice, a volume on the same grid.
         mask_pixels: The same, already in memory, ``(H, W)`` bool.
         position: Pixel coordinates ``(x, y)`` of a patch in its slide, where the name tells.
+        slice: Which slice of the volume at ``path`` it is; None for an image of its own.
+        foreground: File with what belongs to the body, where there is one; for a slice, a volume likewise.
     """
 
     name: str
@@ -42,9 +65,13 @@ class Case:
     mask: Path | None = None
     mask_pixels: np.ndarray | None = field(default=None, repr=False)
     position: tuple[int, int] | None = None
+    slice: VolumeSlice | None = None
+    foreground: Path | None = None
 
     def __str__(self) -> str:
-        return str(self.path) if self.path is not None else self.name
+        if self.path is None:
+            return self.name
+        return str(self.path) if self.slice is None else f"{self.path}, {self.slice}"
 
 
 class Cases(Sequence[Case]):

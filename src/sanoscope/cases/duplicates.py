@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.console import track
@@ -18,8 +18,9 @@ THREADS = 4  # more than the cores of a small machine, as reading waits for the 
 def find_duplicates(cases: Cases) -> list[tuple[Case, ...]]:
     """Groups of two or more cases with identical content, in order of their first.
 
-    Files are compared as bytes, and only read where their size is not their own; arrays by type, shape and
-    values. A file that cannot be read is like no other; reading its image will say what is wrong with it.
+    Files are compared as bytes, and only read where their size is not their own; slices by their volume's bytes
+    and their place in it; arrays by type, shape and values. A file that cannot be read is like no other; reading
+    its image will say what is wrong with it.
     """
     by_size: defaultdict[object, list[Case]] = defaultdict(list)
     for case in cases:
@@ -27,8 +28,10 @@ def find_duplicates(cases: Cases) -> list[tuple[Case, ...]]:
     suspects = [
         (size, case) for size, alike in by_size.items() if size is not None and len(alike) > 1 for case in alike
     ]
+    digests = _digests([case for _, case in suspects])
     by_content: defaultdict[object, list[Case]] = defaultdict(list)
-    for (size, case), digest in zip(suspects, _digests([case for _, case in suspects]), strict=True):
+    for size, case in suspects:
+        digest = digests[_file_or_name(case)]
         if digest is not None:
             by_content[size, digest].append(case)
     order = {case.name: i for i, case in enumerate(cases)}
@@ -54,7 +57,7 @@ def _size(case: Case) -> object:
     if case.pixels is not None:
         return case.pixels.shape, case.pixels.dtype
     try:
-        return case.path.stat().st_size if case.path is not None else None
+        return (case.path.stat().st_size, case.slice) if case.path is not None else None
     except OSError:
         return None
 
@@ -69,8 +72,16 @@ def _digest(case: Case) -> bytes | None:
         return None
 
 
-def _digests(cases: list[Case]) -> Iterator[bytes | None]:
-    chunks = [cases[start : start + CHUNK] for start in range(0, len(cases), CHUNK)]
+def _file_or_name(case: Case) -> Path | str:
+    """What has to be read once, however many slices it has."""
+    return case.name if case.path is None or case.pixels is not None else case.path
+
+
+def _digests(cases: list[Case]) -> dict[Path | str, bytes | None]:
+    distinct = {_file_or_name(case): case for case in cases}
+    once = list(distinct.values())
+    chunks = [once[start : start + CHUNK] for start in range(0, len(once), CHUNK)]
     with ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(lambda chunk: [_digest(case) for case in chunk], chunks)
-        yield from track(chain.from_iterable(done), "comparing files", len(cases))
+        found = track(chain.from_iterable(done), "comparing files", len(once))
+        return dict(zip(distinct, found, strict=True))

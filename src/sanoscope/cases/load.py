@@ -12,8 +12,10 @@ from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.duplicates import across_splits, describe_duplicates
 from sanoscope.cases.layouts import LAYOUTS
 from sanoscope.cases.layouts.groups import labels_of_groups
-from sanoscope.cases.readers import READERS
+from sanoscope.cases.readers import read_types
+from sanoscope.cases.slicing import Slicing
 from sanoscope.cases.splits import BY, add_validation, check_subjects, hold_out
+from sanoscope.cases.volumes import sliced
 from sanoscope.errors import DataError, OptionError, nearest
 
 Data = str | Path | np.ndarray | Cases
@@ -26,6 +28,7 @@ def load_cases(
     subjects: Sequence[object] | None = None,
     normal: str | int | None = None,
     layout: str | None = None,
+    slicing: Slicing | None = None,
     split: str | None = None,
     validation: float = 0.1,
     test: float = 0.1,
@@ -35,12 +38,13 @@ def load_cases(
     """The cases of a collection, each on its side of the split.
 
     Args:
-        data: A folder, manifest, ``.npz`` or image file; an array ``(N, H, W[, C])``; or cases,
+        data: A folder, manifest, ``.npz``, image or volume; an array ``(N, H, W[, C])``; or cases,
             which are returned as they are if they have sides.
         labels: For an array, 0, 1 or None for each image, or group names with ``normal``.
         subjects: For an array, the patient of each image, or None.
         normal: The group to be taken as normal, all others being abnormal.
         layout: One of ``LAYOUTS``, where the one that is recognised is not meant.
+        slicing: Which slices of volumes, or of numbered series of images, are cases; None for all axial ones.
         split: None keeps the sides that the source assigns, and splits by subject where it assigns none;
             ``"subject"`` and ``"image"`` split anew.
         validation: Share of the images; of the training normals where the source has no validation side.
@@ -55,7 +59,7 @@ def load_cases(
     """
     if split is not None and split not in BY:
         raise OptionError(f"split='{split}' is unknown; {nearest(str(split), list(BY))}")
-    cases = read_cases(data, labels=labels, subjects=subjects, normal=normal, layout=layout)
+    cases = read_cases(data, labels=labels, subjects=subjects, normal=normal, layout=layout, slicing=slicing)
     if split is None and cases is data and cases.is_split:
         return cases
     if split is not None or not cases.is_split:
@@ -78,6 +82,7 @@ def read_cases(
     subjects: Sequence[object] | None = None,
     normal: str | int | None = None,
     layout: str | None = None,
+    slicing: Slicing | None = None,
 ) -> Cases:
     """The cases of a collection as the source gives them, without a split of our own; for scoring.
 
@@ -87,6 +92,7 @@ def read_cases(
         subjects: As in ``load_cases``.
         normal: As in ``load_cases``.
         layout: As in ``load_cases``.
+        slicing: As in ``load_cases``; cases are taken as they are.
 
     Raises:
         DataError: The collection cannot be used.
@@ -103,10 +109,10 @@ def read_cases(
         return data
     if not isinstance(data, str | Path):
         raise DataError(f"{type(data).__name__}: no data; give a path, a numpy array or cases")
-    return _from_path(Path(data), group, layout)
+    return _from_path(Path(data), group, layout, slicing or Slicing())
 
 
-def _from_path(path: Path, normal: str | None, layout: str | None) -> Cases:
+def _from_path(path: Path, normal: str | None, layout: str | None, slicing: Slicing) -> Cases:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path")
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
@@ -116,16 +122,16 @@ def _from_path(path: Path, normal: str | None, layout: str | None) -> Cases:
     candidates = [LAYOUTS[layout]] if layout is not None else LAYOUTS.values()
     for candidate in candidates:
         if candidate.recognises(path):
-            cases = candidate.read(path, normal)
+            cases = candidate.read(path, normal, slicing)
             break
     else:
         if layout is not None:
             raise DataError(f"{path}: not laid out as '{layout}'; leave out layout, or give another folder")
-        kinds = f"a folder, a manifest (.csv), an .npz nor an image ({', '.join(READERS)})"
+        kinds = f"a folder, a manifest (.csv), an .npz nor an image ({read_types()})"
         raise DataError(f"{path}: neither {kinds}; give one of these")
     if normal is not None and all(case.group is None for case in cases):
         raise OptionError(f"{path}: normal='{normal}' is of no use, as no groups are named here")
-    return cases
+    return sliced(cases, slicing)
 
 
 def _from_array(

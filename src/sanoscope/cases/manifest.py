@@ -11,13 +11,15 @@ from sanoscope.cases.layouts.manifest import names_from_paths
 from sanoscope.errors import DataError
 
 COLUMNS = ("path", "label", "mask", "subject", "split")
+OPTIONAL = ("group", "name", "x", "y", "axis", "index", "foreground")
 
 
 def write_manifest(cases: Cases, path: Path | str) -> None:
     """Write ``path,label,mask,subject,split`` for each case, in order; whole or not at all.
 
     Paths below the manifest's folder are written relative to it, others in full. Columns ``group``, ``name``,
-    ``x`` and ``y`` are added where ``load_cases`` would not find the same values without them.
+    ``x`` and ``y`` are added where ``load_cases`` would not find the same values without them, ``foreground``
+    where there is one, and ``axis`` and ``index`` for slices of volumes.
 
     Args:
         cases: Cases that have files.
@@ -34,7 +36,7 @@ def write_manifest(cases: Cases, path: Path | str) -> None:
     default_names = names_from_paths(path.parent, [row["path"] for row in rows])
     for row, case, default in zip(rows, cases, default_names, strict=True):
         row["name"] = "" if case.name == default else case.name
-    optional = [column for column in ("group", "name", "x", "y") if any(row[column] for row in rows)]
+    optional = [column for column in OPTIONAL if any(row[column] for row in rows)]
     try:
         _write([*COLUMNS, *optional], rows, path)
     except (OSError, UnicodeEncodeError) as error:
@@ -53,6 +55,9 @@ def _row(case: Case, folder: Path) -> dict[str, str]:
         "group": case.group or "",
         "x": str(x),
         "y": str(y),
+        "axis": "" if case.slice is None else case.slice.axis,
+        "index": "" if case.slice is None else str(case.slice.index),
+        "foreground": "" if case.foreground is None else _relative(case.foreground, folder),
     }
 
 

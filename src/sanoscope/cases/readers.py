@@ -24,6 +24,9 @@ READERS: dict[str, Callable[[bytes], np.ndarray]] = {
     ".tiff": read_tiff,
 }
 
+# Files of many slices, which are read by ``nifti.read_volume``.
+VOLUMES = (".nii", ".nii.gz")
+
 # How a file begins, to say what it is where its name says otherwise.
 SIGNATURES = {
     b"\x89PNG": ".png",
@@ -48,6 +51,8 @@ def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
             ``PIL.Image.MAX_IMAGE_PIXELS``), holds NaN or infinity, or cannot be read without loss.
     """
     reader = READERS.get(suffix_of(path))
+    if is_volume(path):
+        raise ImageError(f"{path}: is a volume, not an image; load_cases makes a case of each of its slices")
     if reader is None:
         raise ImageError(f"{path}: {unread(suffix_of(path))}")
     if content is None:
@@ -80,10 +85,25 @@ def suffix_of(path: Path | str) -> str:
     return f".{parts[-1]}" if len(parts) > 1 else ""
 
 
+def is_read(path: Path | str) -> bool:
+    """Whether files of this type are read, as images or as volumes."""
+    return suffix_of(path) in READERS or is_volume(path)
+
+
+def is_volume(path: Path | str) -> bool:
+    """Whether a file is a volume by its suffix."""
+    return suffix_of(path) in VOLUMES
+
+
+def read_types() -> str:
+    """The suffixes that are read, for messages."""
+    return ", ".join((*READERS, *VOLUMES))
+
+
 def unread(suffix: str) -> str:
     """The clause that says a suffix is not read, and which are."""
     ending = f"files ending in '{suffix}'" if suffix else "files without a suffix"
-    return f"{ending} are not read; read are {', '.join(READERS)}"
+    return f"{ending} are not read; read are {read_types()}"
 
 
 def _standard(pixels: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sanoscope.cases.case import Cases
+from sanoscope.cases.slicing import Slicing
 from sanoscope.errors import DataError, OptionError
 
 # With fewer subjects than this, keeping one aside would take too much of what is there to learn from.
@@ -38,11 +39,28 @@ class TrainingSelection:
         fraction: Share of the training cases that is used, drawn at random.
         include_abnormal: Keep abnormal training cases.
         holdout: Share held out where no validation is given, by subject where there are enough.
+        axis: See ``Slicing``.
+        slices: Likewise.
+        modality: Likewise.
+        least_abnormal: Share of abnormal pixels that a subject must exceed to be evaluated; 0 is off.
     """
 
     fraction: float
     include_abnormal: bool
     holdout: float
+    axis: str = "axial"
+    slices: str = "all"
+    modality: str = "flair"
+    least_abnormal: float = 0.0
+
+    @property
+    def slicing(self) -> Slicing:
+        """How the data's volumes are sliced.
+
+        Raises:
+            OptionError: An axis, a range of slices or a modality that does not exist.
+        """
+        return Slicing(self.axis, self.slices, self.modality)
 
     def choose(self, cases: Cases, validation: Cases | None, seed: int) -> Selected:
         """Training normals and validation cases out of what was given.

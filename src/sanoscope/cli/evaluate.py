@@ -19,14 +19,24 @@ def evaluate(
         bool, typer.Option("--balanced", help="As many normal as abnormal images, the surplus dropped at random.")
     ] = False,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Bootstrap resamples for intervals.")] = 1000,
+    ensemble: Annotated[
+        float,
+        typer.Option(
+            "--ensemble",
+            min=0,
+            max=0.9,
+            help="Share of the subjects whose masks an ensemble of maps is fitted on; the others are evaluated.",
+        ),
+    ] = 0.0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for metrics.json and report.html; DIR, or one inside it.")
     ] = None,
     seed: SeedOption = 0,
     verbose: VerboseOption = False,
 ) -> None:
-    """Metrics with intervals, per image and per subject, beside the trivial rows."""
+    """Metrics with intervals, per image, subject and pixel, beside the trivial rows."""
     import json
+    from dataclasses import replace
 
     from sanoscope.cli.tables import print_results
     from sanoscope.errors import DataError
@@ -43,13 +53,23 @@ def evaluate(
     if balanced:
         findings = findings.balanced(seed)
         name.append("balanced")
+    if ensemble:
+        findings, everything = findings.with_ensemble(ensemble, seed)
+        name.append(f"ensemble-{ensemble:g}")
     target = out or (folder / "-".join(name) if name else folder)
     target.mkdir(parents=True, exist_ok=True)
     content = findings.content(resamples=resamples, seed=seed)
+    if ensemble:
+        compared, _ = everything.pixel_tables(resamples=resamples, seed=seed)
+        others = {
+            f"{title}, with the subjects that the ensemble was fitted on": rows for title, rows in compared.items()
+        }
+        content = replace(content, pixel_rows={**content.pixel_rows, **others})
     print_results(content, subjects=True)
     metrics = {
         "images": [row.to_json() for row in content.rows],
         "subjects": {title: [row.to_json() for row in rows] for title, rows in content.subject_rows.items()},
+        "pixels": {title: [row.to_json() for row in rows] for title, rows in content.pixel_rows.items()},
         "decision": dict(content.decision),
         "recipe": dict(content.recipe),
         "provenance": dict(content.provenance),

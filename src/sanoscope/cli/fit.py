@@ -12,6 +12,7 @@ from sanoscope.cli.options import (
     ConfigOption,
     DataArgument,
     DeviceOption,
+    LayoutOption,
     NormalOption,
     SeedOption,
     SetOption,
@@ -28,6 +29,9 @@ def fit(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; 'sanoscope recipes' lists them.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option("--out", help="New folder for the model, its logs and checkpoints.")],
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="A named set of the recipe's options, such as 'paper'.")
+    ] = None,
     assignments: SetOption = None,
     config: ConfigOption = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training normals.")] = None,
@@ -36,6 +40,7 @@ def fit(
         typer.Option("--split", help="'subject' or 'image' split anew; otherwise the data's own, or by subject."),
     ] = None,
     normal: NormalOption = None,
+    layout: LayoutOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in --out.")] = False,
@@ -58,8 +63,12 @@ def fit(
     if not (resume and begun):
         goes_on = begun and not finished
         require_new(out, ("go on with the run there by --resume, or " if goes_on else "") + "choose another --out")
-    chosen = get_recipe(recipe).with_options(recipe_options(config, assignments, training__epochs=epochs))
-    cases = load_cases(data, split=split, normal=normal, seed=seed)
+    declared = get_recipe(recipe)
+    chosen = (declared.preset(preset) if preset else declared).with_options(
+        recipe_options(config, assignments, training__epochs=epochs)
+    )
+    slicing = chosen.build("data").slicing
+    cases = load_cases(data, split=split, normal=normal, layout=layout, slicing=slicing, seed=seed)
     for line in (cases.describe(), *cases.notes):
         say(line)
 

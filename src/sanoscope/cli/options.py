@@ -11,7 +11,8 @@ import typer
 from sanoscope.errors import DataError, OptionError
 
 DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A manifest CSV, a folder of images, or a known collection layout.")
+    Path,
+    typer.Argument(metavar="DATA", help="A manifest CSV, a folder of images or volumes, or a known collection layout."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -22,6 +23,10 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everythi
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 NormalOption = Annotated[
     str | None, typer.Option("--normal", help="The group that is normal, where groups have names of their own.")
+]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option("--layout", help="How DATA is laid out, such as 'folder', where not as it is recognised."),
 ]
 # Exit codes: what the user can mend, what was only partly done, and Ctrl-C.
 BAD_INPUT, PARTLY_DONE, INTERRUPTED = 2, 1, 130

@@ -12,6 +12,7 @@ from sanoscope.cli.options import (
     ConfigOption,
     DataArgument,
     DeviceOption,
+    LayoutOption,
     NormalOption,
     SetOption,
     VerboseOption,
@@ -34,6 +35,7 @@ def score(
         ),
     ] = "auto",
     normal: NormalOption = None,
+    layout: LayoutOption = None,
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help="Write a map and an overlay for each image.")] = True,
     device: DeviceOption = "auto",
     verbose: VerboseOption = False,
@@ -47,7 +49,8 @@ def score(
 
     require_new(out)
     detector = Detector.load(model, device=device).adjust(recipe_options(config, assignments))
-    cases = read_cases(data, normal=normal)
+    slicing = detector.recipe.build("data").slicing
+    cases = read_cases(data, normal=normal, layout=layout, slicing=slicing)
     if cases.layout != "manifest":
         require_outside(out, data)
     cases, which = choose_side(cases, model, side)

@@ -15,8 +15,8 @@ from sanoscope.evaluation.metrics import COUNTS, METRIC_LABELS, NEEDS, WeightedM
 from sanoscope.evaluation.results import Estimate, Evaluation
 from sanoscope.evaluation.sets import aggregate_subjects, checked_subjects
 
-_FEW = 10  # with fewer to draw from, percentile intervals are clearly too narrow
-_MANY_UNDEFINED = 0.1  # of the resamples; with more left out, an interval no longer describes the estimate
+FEW = 10  # with fewer to draw from, percentile intervals are clearly too narrow
+MANY_UNDEFINED = 0.1  # of the resamples; with more left out, an interval no longer describes the estimate
 
 
 def evaluate(
@@ -184,7 +184,7 @@ def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int, one_
     unit = "subject" if n_subjects and not one_subject else "image"
     if n_drawn == 1:
         notes.append(f"no intervals: they come from differences between {unit}s, and there is one {unit}")
-    elif n_drawn < _FEW:
+    elif n_drawn < FEW:
         notes.append(f"intervals from {n_drawn} {unit}s are rough")
     return notes
 
@@ -196,5 +196,5 @@ def _undefined_notes(draws: dict[str, np.ndarray]) -> list[str]:
         f"{label}: not defined in {fraction:.0%} of the resamples, as a class was missing; "
         "its interval is over the rest"
         for label, fraction in undefined.items()
-        if fraction > _MANY_UNDEFINED
+        if fraction > MANY_UNDEFINED
     ]

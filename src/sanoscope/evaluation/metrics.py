@@ -86,19 +86,19 @@ class WeightedMetrics:
 
         both = n_abnormal * (n_normal > 0)
         return {
-            "auroc": _ratio(outranked, n_abnormal * n_normal),
-            "average_precision": _ratio((of_abnormals * precisions).sum(axis=1), both),
-            "prevalence": _ratio(n_abnormal, n_abnormal + n_normal),
+            "auroc": ratio(outranked, n_abnormal * n_normal),
+            "average_precision": ratio((of_abnormals * precisions).sum(axis=1), both),
+            "prevalence": ratio(n_abnormal, n_abnormal + n_normal),
         }
 
 
 def _decision_metrics(tp: np.ndarray, fp: np.ndarray, tn: np.ndarray, fn: np.ndarray) -> dict[str, np.ndarray]:
     """The metrics of decisions, from the four cells of the confusion matrix, ``(R,)`` each."""
-    sensitivity, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
+    sensitivity, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)
     return {
-        "accuracy": _ratio(tp + tn, tp + fp + tn + fn),
+        "accuracy": ratio(tp + tn, tp + fp + tn + fn),
         "balanced_accuracy": (sensitivity + specificity) / 2,
-        "f1": np.where(tp + fn > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan),
+        "f1": np.where(tp + fn > 0, ratio(2 * tp, 2 * tp + fp + fn), np.nan),
         "sensitivity": sensitivity,
         "specificity": specificity,
         **dict(zip(COUNTS, (tp, fp, tn, fn), strict=True)),
@@ -112,7 +112,7 @@ def _sums_from_zero(weights: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """``part / whole``, NaN where the whole is zero."""
     result = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=result, where=whole > 0)

@@ -94,7 +94,7 @@ def results_table(rows: Sequence[ResultRow], metrics: Sequence[str] = TABLE_METR
         [
             row.name + (" (oracle)" if row.oracle else ""),
             row.kind,
-            *(_cell(metric, row.evaluation.estimates.get(metric)) for metric in metrics),
+            *(cell_text(metric, row.evaluation.estimates.get(metric)) for metric in metrics),
         ]
         for row in rows
     ]
@@ -128,7 +128,7 @@ def format_markdown_table(table: Sequence[Sequence[str]]) -> str:
     return "\n".join([heading, "|" + " --- |" * len(table[0]), *lines])
 
 
-def _cell(metric: str, estimate: Estimate | None) -> str:
+def cell_text(metric: str, estimate: Estimate | None) -> str:
     """One estimate as text; a dash where it was not computed."""
     if estimate is None:
         return "–"

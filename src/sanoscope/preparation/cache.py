@@ -24,7 +24,7 @@ import numpy as np
 from sanoscope.errors import DataError
 
 # Raise when reading or geometry changes what pixels come out, so that old entries are not used.
-FORMAT = 1
+FORMAT = 2
 # A temporary block this old was left behind by a process that is gone.
 STALE_SECONDS = 24 * 3600
 

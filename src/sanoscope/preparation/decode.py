@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
 from sanoscope.cases.case import Case, Cases
-from sanoscope.cases.readers import read_image, suffix_of
 from sanoscope.console import track
 from sanoscope.errors import DataError, ImageError
-from sanoscope.preparation.cache import DecodedCache, Trace, content_key
+from sanoscope.preparation import sources
+from sanoscope.preparation.cache import DecodedCache, Trace
 from sanoscope.preparation.geometry import Geometry
 from sanoscope.preparation.pictures import Form, Pictures, Unreadable
 from sanoscope.preparation.workers import spread
@@ -56,43 +58,36 @@ def decode(cases: Cases, geometry: Geometry, workers: int | None = None) -> Pict
     return _collect(cases, keys, failures, cache)
 
 
-def _content(case: Case) -> bytes | np.ndarray:
-    if case.pixels is not None:
-        return case.pixels
-    if case.path is None:
-        raise ImageError(f"{case}: has neither a file nor pixels")
-    try:
-        return case.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{case.path}: cannot be read ({error.strerror or error})") from error
-
-
-def _key(case: Case, content: bytes | np.ndarray) -> str:
-    """The content's key; the suffix is part of it, as it chooses the reader."""
-    return content_key(content, suffix_of(case.path) if case.path else "")
-
-
 def _hash_all(cases: Cases, workers: int) -> tuple[list[str | None], dict[str, str]]:
-    """A content key for each case, None where it cannot be read, and the reasons by case name."""
-    failures: dict[str, str] = {}
+    """A content key for each case, None where it cannot be read, and the reasons by case name.
 
-    def hash_one(case: Case) -> str | None:
+    Every file is read once, however many slices it has.
+    """
+    failures: dict[str, str] = {}
+    files = list(dict.fromkeys(file for case in cases for file in sources.files_of(case)))
+    chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
+    hashed = track(spread(sources.keys_of_files, chunks, workers, processes=False), "reading", len(chunks))
+    key_of_file = dict(zip(files, chain.from_iterable(hashed), strict=True))
+    keys: list[str | None] = []
+    for case in cases:
         try:
-            return _key(case, _content(case))
+            keys.append(sources.key_of(case, key_of_file))
         except ImageError as error:
             failures[case.name] = str(error)
-            return None
-
-    def hash_chunk(chunk: Sequence[Case]) -> list[str | None]:
-        return [hash_one(case) for case in chunk]
-
-    chunks = _chunks(cases)
-    hashed = track(spread(hash_chunk, chunks, workers, processes=False), "reading", len(chunks))
-    return [key for chunk in hashed for key in chunk], failures
+            keys.append(None)
+    return keys, failures
 
 
 def _chunks(cases: Sequence[Case]) -> list[Sequence[Case]]:
-    return [cases[i : i + CHUNK] for i in range(0, len(cases), CHUNK)]
+    """Cases in the order given, but all slices of a volume together in one chunk, so that it is read once."""
+    of_volumes: dict[Path, list[Case]] = {}
+    others: list[Case] = []
+    for case in cases:
+        if case.slice is not None and case.path is not None:
+            of_volumes.setdefault(case.path, []).append(case)
+        else:
+            others.append(case)
+    return [*(others[i : i + CHUNK] for i in range(0, len(others), CHUNK)), *of_volumes.values()]
 
 
 def _fill(cache: DecodedCache, cases: list[Case], geometry: Geometry, workers: int) -> dict[str, str]:
@@ -119,35 +114,21 @@ def _fill(cache: DecodedCache, cases: list[Case], geometry: Geometry, workers: i
 
 
 def _decode_chunk(cases: Sequence[Case], geometry: Geometry) -> list[tuple[str, _Decoded | str]]:
-    return [(case.name, _decode_one(case, geometry)) for case in cases]
+    volumes = sources.OpenVolumes()
+    return [(case.name, _decode_one(case, geometry, volumes)) for case in cases]
 
 
-def _decode_one(case: Case, geometry: Geometry) -> _Decoded | str:
+def _decode_one(case: Case, geometry: Geometry, volumes: sources.OpenVolumes) -> _Decoded | str:
     """The decoded picture, or why there is none."""
     try:
-        content = _content(case)
-        pixels = _array_image(case) if isinstance(content, np.ndarray) else read_image(case.path, content)  # type: ignore[arg-type]
-        picture = geometry.apply(pixels)
+        source = sources.read_source(case, volumes)
+        picture = geometry.apply(source.pixels, foreground=source.foreground, volume=source.statistics)
     except ImageError as error:
         reason = str(error)
-        return reason if reason.startswith(str(case)) else f"{case}: {reason}"
+        named = any(reason.startswith(str(name)) for name in (case, case.path, case.foreground) if name is not None)
+        return reason if named else f"{case}: {reason}"
     pixels = picture.pixels if picture.pixels.dtype == np.uint8 else picture.pixels.astype(np.float32, copy=False)
-    return _Decoded(_key(case, content), pixels, picture.foreground, picture.trace)
-
-
-def _array_image(case: Case) -> np.ndarray:
-    given = np.asarray(case.pixels)
-    pixels = given[..., None] if given.ndim == 2 else given
-    if pixels.ndim != 3 or 0 in pixels.shape:
-        raise ImageError(f"has shape {given.shape}; an image is (H, W) or (H, W, C)")
-    if pixels.dtype.kind not in "buif":
-        raise ImageError(f"holds values of type {pixels.dtype}; an image holds numbers")
-    if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what overflows is refused with what was infinite
-            pixels = pixels.astype(np.float32, copy=False)
-        if not np.isfinite(pixels).all():
-            raise ImageError("holds NaN or infinite values")
-    return pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+    return _Decoded(source.key, pixels, picture.foreground, picture.trace)
 
 
 def _write(cache: DecodedCache, block: list[_Decoded]) -> None:

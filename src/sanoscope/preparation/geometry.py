@@ -6,15 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from sanoscope.errors import ImageError, OptionError
-
-INTERPOLATIONS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "area": Image.Resampling.BOX,
-}
+from sanoscope.preparation.regions import body_of, brain_of, otsu
+from sanoscope.preparation.resizing import resize
+from sanoscope.preparation.volume_statistics import VolumeStatistics
 
 
 @dataclass(frozen=True)
@@ -25,11 +21,13 @@ class Picture:
         pixels: ``(H, W, C)``, in the file's own type until a step has to interpolate.
         foreground: ``(H, W)`` bool, what belongs to the body; None where everything does.
         trace: What each step that moved pixels needs to move them back, newest last.
+        volume: Of the whole volume where the image is a slice of one.
     """
 
     pixels: np.ndarray
     foreground: np.ndarray | None = None
     trace: tuple[tuple[int, ...], ...] = ()
+    volume: VolumeStatistics | None = None
 
 
 class GeometryStep(Protocol):
@@ -41,13 +39,20 @@ class GeometryStep(Protocol):
     def restore(self, heatmap: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
         """A map ``(h, w)`` on the grid that the picture had before the step."""
 
+    def follow(self, mask: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
+        """A mask ``(H, W)`` moved as the step has moved the picture."""
+
 
 class StillStep:
-    """A step that leaves every pixel where it is, and so has nothing to restore."""
+    """A step that leaves every pixel where it is."""
 
     def restore(self, heatmap: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
         """The map as it is."""
         return heatmap
+
+    def follow(self, mask: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
+        """The mask as it is."""
+        return mask
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,27 @@ class Channels(StillStep):
 
 @dataclass(frozen=True)
 class Foreground(StillStep):
-    """Find what belongs to the body or the tissue.
+    """Find what belongs to the body or the tissue; a foreground that came with the image is taken as it is.
 
     Attributes:
         method: ``"none"`` everything; ``"nonzero"`` any channel above zero (skull-stripped MR);
-            ``"bright"`` or ``"dark"`` of Otsu's threshold on the mean channel (X-ray; tissue on white).
+            ``"bright"`` or ``"dark"`` of Otsu's threshold on the mean channel (X-ray; tissue on white);
+            ``"body"`` the largest bright region with its holes filled (MR whose background is not quite zero);
+            ``"brain"`` the same without scalp and skull, see ``brain_of``.
+        peel: For the brain, the depth that is left out, as a share of the image's longer side.
     """
 
     method: str = "none"
+    peel: float = 0.055
 
     def apply(self, picture: Picture) -> Picture:
         """The picture with its foreground."""
-        return replace(picture, foreground=self._find(picture.pixels), trace=(*picture.trace, ()))
+        given, size = picture.foreground, picture.pixels.shape[:2]
+        if given is not None and given.shape != size:
+            height, width = given.shape
+            raise ImageError(f"is {size[0]}×{size[1]}, but its foreground {height}×{width}; give one of its own size")
+        found = given if given is not None and self.method != "none" else self._find(picture.pixels)
+        return replace(picture, foreground=found, trace=(*picture.trace, ()))
 
     def _find(self, pixels: np.ndarray) -> np.ndarray | None:
         if self.method == "none":
@@ -97,27 +111,10 @@ class Foreground(StillStep):
         grey = pixels.mean(axis=2)
         if self.method == "nonzero":
             return np.asarray(pixels.any(axis=2))
-        threshold = otsu(grey)
-        return np.asarray(grey > threshold if self.method == "bright" else grey <= threshold)
-
-
-def otsu(values: np.ndarray) -> float:
-    """Otsu's threshold: the cut between two classes that maximises the variance between them (256 bins).
-
-    The upper class is what lies above the threshold; where all values are equal it is empty.
-    """
-    values = np.asarray(values, np.float64)  # float32 cannot always place 256 edges between two values
-    if values.min() == values.max():
-        return float(values.flat[0])
-    counts, edges = np.histogram(values, bins=256)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)[:-1]
-    above = counts.sum() - below
-    sums = np.cumsum(counts * centres)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
-    # A bin holds its lower edge, so that edge belongs to the upper class.
-    return float(np.nextafter(edges[1:-1][np.nanargmax(between)], -np.inf))
+        if self.method in ("body", "brain"):
+            return body_of(grey) if self.method == "body" else brain_of(grey, self.peel)
+        bright = grey > otsu(grey)
+        return np.asarray(bright if self.method == "bright" else ~bright)
 
 
 @dataclass(frozen=True)
@@ -141,10 +138,11 @@ class Crop:
         """The part of the picture inside the rectangle."""
         height, width = picture.pixels.shape[:2]
         top, left, bottom, right = self._box(picture)
-        return Picture(
-            picture.pixels[top:bottom, left:right],
-            None if picture.foreground is None else picture.foreground[top:bottom, left:right],
-            (*picture.trace, (height, width, top, left)),
+        return replace(
+            picture,
+            pixels=picture.pixels[top:bottom, left:right],
+            foreground=None if picture.foreground is None else picture.foreground[top:bottom, left:right],
+            trace=(*picture.trace, (height, width, top, left)),
         )
 
     def _box(self, picture: Picture) -> tuple[int, int, int, int]:
@@ -173,6 +171,11 @@ class Crop:
         whole[top : top + heatmap.shape[0], left : left + heatmap.shape[1]] = heatmap
         return whole
 
+    def follow(self, mask: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
+        """The mask from the rectangle's corner on; ``Resize`` knows how much of it was in the rectangle."""
+        _, _, top, left = record
+        return mask[top:, left:]
+
 
 @dataclass(frozen=True)
 class Resize:
@@ -183,7 +186,7 @@ class Resize:
 
     Attributes:
         size: Height and width in pixels.
-        interpolation: One of ``INTERPOLATIONS``.
+        interpolation: One of ``resizing.INTERPOLATIONS``.
     """
 
     size: int = 64
@@ -192,39 +195,20 @@ class Resize:
     def apply(self, picture: Picture) -> Picture:
         """The picture at the new size."""
         height, width = picture.pixels.shape[:2]
-        foreground = picture.foreground
-        if foreground is not None:
-            foreground = resize(foreground.astype(np.float32)[..., None], (self.size, self.size), "area")[..., 0] >= 0.5
+        foreground = None if picture.foreground is None else self.follow(picture.foreground, (height, width))
         pixels = resize(picture.pixels, (self.size, self.size), self.interpolation)
-        return Picture(pixels, foreground, (*picture.trace, (height, width)))
+        return replace(picture, pixels=pixels, foreground=foreground, trace=(*picture.trace, (height, width)))
 
     def restore(self, heatmap: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
         """The map at the old size, bilinearly."""
         height, width = record
         return resize(heatmap[..., None], (height, width), "bilinear")[..., 0]
 
-
-def resize(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """``(H, W, C)`` at another height and width; uint8 stays uint8, everything else becomes float32.
-
-    Deeper images are treated as PIL treats 8-bit ones: whole numbers stay whole, and bicubic interpolation does
-    not overshoot, here the range of the image, so that neither bit depth nor [0, 1] is lost.
-    """
-    whole = pixels.dtype.kind in "iu"
-    if pixels.dtype != np.uint8:
-        pixels = pixels.astype(np.float32, copy=False)
-    if pixels.shape[:2] == size:
-        return pixels
-    method, target = INTERPOLATIONS[interpolation], (size[1], size[0])
-    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.asarray(Image.fromarray(pixels).resize(target, method))
-    channels = np.moveaxis(pixels, 2, 0)
-    resized = [np.asarray(Image.fromarray(np.ascontiguousarray(c)).resize(target, method)) for c in channels]
-    stacked = np.stack(resized, axis=2)
-    if pixels.dtype == np.uint8:
-        return stacked
-    stacked = stacked.clip(pixels.min(), pixels.max())
-    return np.rint(stacked) if whole else stacked
+    def follow(self, mask: np.ndarray, record: tuple[int, ...]) -> np.ndarray:
+        """The mask at the new size: pixels of which half is in it."""
+        height, width = record
+        shares = resize(mask[:height, :width, None].astype(np.float32), (self.size, self.size), "area")[..., 0]
+        return np.asarray(shares >= 0.5)
 
 
 @dataclass(frozen=True)
@@ -237,9 +221,17 @@ class Geometry:
 
     steps: tuple[GeometryStep, ...]
 
-    def apply(self, pixels: np.ndarray) -> Picture:
-        """An image ``(H, W, C)`` through every step."""
-        picture = Picture(pixels)
+    def apply(
+        self, pixels: np.ndarray, foreground: np.ndarray | None = None, volume: VolumeStatistics | None = None
+    ) -> Picture:
+        """An image through every step.
+
+        Args:
+            pixels: ``(H, W, C)``.
+            foreground: ``(H, W)`` bool that came with the image; it is taken where a foreground is asked for at all.
+            volume: Of the volume that the image is a slice of.
+        """
+        picture = Picture(pixels, foreground, volume=volume)
         for step in self.steps:
             picture = step.apply(picture)
         return picture
@@ -250,6 +242,12 @@ class Geometry:
         for step, record in zip(reversed(self.steps), reversed(trace), strict=True):
             heatmap = step.restore(heatmap, record)
         return heatmap
+
+    def follow(self, mask: np.ndarray, trace: tuple[tuple[int, ...], ...]) -> np.ndarray:
+        """A mask ``(H, W)`` bool on the grid of the file that the trace belongs to, on the network's grid."""
+        for step, record in zip(self.steps, trace, strict=True):
+            mask = step.follow(mask, record)
+        return mask
 
     def to_json(self) -> list[dict[str, Any]]:
         """Every step with its settings; two geometries with equal JSON give equal pictures."""

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from sanoscope.errors import DataError, OptionError
 
-MODES = ("unit", "symmetric", "z-score", "percentiles")
-STATISTICS = ("training", "image")
+MODES = ("unit", "symmetric", "z-score", "percentiles", "maximum")
 # Enough for a percentile to three digits, and small enough to sort in memory.
 SAMPLED_PIXELS = 5_000_000
 
@@ -23,12 +21,13 @@ class Intensity:
     Modes: ``unit`` to [0, 1] and ``symmetric`` to [−1, 1] by the full scale of the data (0–255 for 8-bit;
     for deeper integers the bit depth that the training normals use, so 12 bits in a 16-bit file fill the
     range; for floats [0, 1] or, beyond it, the training range); ``z-score`` to zero mean and unit variance
-    of the foreground; ``percentiles`` to [0, 1] between two percentiles of the foreground. Values are never
-    clipped unless ``clip`` is set, since a value beyond the training range is itself a finding.
+    of the foreground; ``percentiles`` to [0, 1] between two percentiles of the foreground; ``maximum`` divided by
+    the largest training value. Images that ``OwnScale`` has scaled need nothing learned: unfitted, values stay as
+    they are but for the background and the limits. Values are never clipped unless ``clip`` is set, since a value
+    beyond the training range is itself a finding.
 
     Args:
         mode: One of ``MODES``.
-        statistics: For z-score and percentiles: of each image, or of all training normals together.
         percentiles: The lower and upper percentile.
         clip: Limit values to ±clip after z-scoring, or to the target range otherwise; 0 is off.
     """
@@ -36,14 +35,12 @@ class Intensity:
     def __init__(
         self,
         mode: str = "symmetric",
-        statistics: str = "training",
         percentiles: tuple[float, ...] = (1.0, 99.0),
         clip: float = 0.0,
     ) -> None:
         if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
             raise OptionError(f"preparation.percentiles takes a lower and an upper one, not {list(percentiles)}")
         self.mode = mode
-        self.statistics = statistics
         self.percentiles = percentiles
         self.clip = clip
         self.offset_: float = 0.0
@@ -78,24 +75,17 @@ class Intensity:
         elif self.mode == "percentiles":
             bottom, top = np.percentile(np.concatenate(samples), self.percentiles)
             self.offset_, self.scale_ = float(bottom), max(float(top - bottom), 1e-6)
+        elif self.mode == "maximum":
+            self.offset_, self.scale_ = 0.0, max(high, 1e-6)
         else:
             bottom, top = full_scale(dtype, low, high)
             self.offset_, self.scale_ = bottom, top - bottom
         return self
 
-    @property
-    def per_image(self) -> bool:
-        """Whether every image is scaled by its own statistics."""
-        return self.statistics == "image" and self.mode in ("z-score", "percentiles")
-
     def apply(self, pixels: Tensor, foreground: Tensor | None = None) -> Tensor:
         """Stored pixels ``(B, H, W, C)`` as network input ``(B, C, H, W)`` float32, channels last in memory."""
         images = pixels.permute(0, 3, 1, 2).float()  # (B, C, H, W)
-        if self.per_image:
-            offset, scale = self._image_statistics(images, foreground)
-            images = (images - offset) / scale
-        else:
-            images = (images - self.offset_) / self.scale_
+        images = (images - self.offset_) / self.scale_
         if foreground is not None and self.mode == "z-score":
             images = images * foreground[:, None]  # the background is 0, the mean of the foreground
         if self.mode == "symmetric":
@@ -106,20 +96,6 @@ class Intensity:
 
     def _limits(self) -> tuple[float, float]:
         return {"z-score": (-self.clip, self.clip), "symmetric": (-1.0, 1.0)}.get(self.mode, (0.0, 1.0))
-
-    def _image_statistics(self, images: Tensor, foreground: Tensor | None) -> tuple[Tensor, Tensor]:
-        offsets, scales = [], []
-        for i, image in enumerate(images):
-            inside = image if foreground is None or not foreground[i].any() else image[:, foreground[i]]
-            if self.mode == "z-score":
-                offset, scale = inside.mean(), inside.std(unbiased=False)
-            else:
-                levels = torch.tensor(np.percentile(inside.cpu().numpy(), self.percentiles), dtype=image.dtype)
-                offset, scale = levels[0], levels[1] - levels[0]
-            offsets.append(offset)
-            scales.append(scale.clamp(min=1e-6))
-        shape = (-1, 1, 1, 1)
-        return torch.stack(offsets).view(shape).to(images), torch.stack(scales).view(shape).to(images)
 
     def display_range(self, images: Tensor) -> tuple[float, float]:
         """The values of prepared ``images`` that should be shown as black and white."""

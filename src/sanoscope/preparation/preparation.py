@@ -1,4 +1,4 @@
-"""The preparation of a recipe: geometry per image, intensity per batch, learned from training normals only."""
+"""The preparation of a recipe: steps per image, intensity per batch, learned from training normals only."""
 
 from __future__ import annotations
 
@@ -10,29 +10,50 @@ from torch import Tensor
 
 from sanoscope.cases.case import Cases
 from sanoscope.console import say
+from sanoscope.errors import DataError, OptionError
+from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.decode import decode, describe_sizes, require_one_form
-from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
+from sanoscope.preparation.erosion import eroded
+from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, GeometryStep, Resize
+from sanoscope.preparation.histogram_matching import HistogramMatching, match_to_reference
 from sanoscope.preparation.intensity import Intensity
+from sanoscope.preparation.own_scale import MODES, STATISTICS, OwnScale
 from sanoscope.preparation.pictures import Form, Pictures
 
 # How many pictures are looked at together when learning intensities: a few megabytes.
 FIT_BATCH = 256
+# What an augmentation's name says of its noise.
+SPREAD = {"mri-slices": "variance", "mri-slices-released": "deviation"}
 
 
 class Preparation:
     """From files to network input, and from maps back to the source grid.
 
+    The steps stand in this order: channels, foreground, own scale, histogram matching, crop, resize; these are
+    carried out once per image and kept. Intensity and augmentation follow for whole batches.
+
     Args:
         image_size: Height and width that networks see, in pixels.
         interpolation: ``bicubic``, ``bilinear`` or ``area``.
         channels: ``native``, ``grey`` or ``rgb``.
-        foreground: ``none``, ``nonzero``, ``bright`` or ``dark``.
+        foreground: ``none``, ``nonzero``, ``bright``, ``dark``, ``body`` or ``brain``.
+        peel: See ``Foreground``.
         crop: ``none``, ``centre``, ``square`` or ``foreground``.
         crop_size: Side of the centre crop in pixels of the file.
-        intensity: ``unit``, ``symmetric``, ``z-score`` or ``percentiles``.
-        statistics: ``training`` or ``image``, for the last two.
+        intensity: ``unit``, ``symmetric``, ``z-score``, ``percentiles`` or ``maximum``.
+        statistics: ``training``, ``image`` or ``volume``, for the last three.
         percentiles: Lower and upper percentile.
         clip: See ``Intensity``.
+        matching: ``none``, or ``histogram`` to match every image to a training slice.
+        least_foreground: Share of foreground, on the network's grid, below which training images are left out.
+        erosion: Side in pixels of the network's grid of the square that erodes the foreground of maps; 0 is off.
+        augmentation: ``none``, ``mri-slices`` or ``mri-slices-released``.
+
+    Attributes:
+        geometry: The steps per image.
+        intensity: The step per batch.
+        augmentation: Changes prepared training batches; None where there is none.
+        notes_: What a reader of the results should know of what was learned.
     """
 
     def __init__(
@@ -41,18 +62,38 @@ class Preparation:
         interpolation: str,
         channels: str,
         foreground: str,
+        peel: float,
         crop: str,
         crop_size: int,
         intensity: str,
         statistics: str,
         percentiles: tuple[float, ...],
         clip: float,
+        matching: str,
+        least_foreground: float,
+        erosion: int,
+        augmentation: str,
     ) -> None:
         self.image_size = image_size
-        self.geometry = Geometry(
-            (Channels(channels), Foreground(foreground), Crop(crop, crop_size), Resize(image_size, interpolation))
-        )
-        self.intensity = Intensity(intensity, statistics, percentiles, clip)
+        self.intensity = Intensity(intensity, percentiles, clip)
+        own = (OwnScale(intensity, statistics, percentiles),) if _has_own_scale(intensity, statistics) else ()
+        self._before_matching: tuple[GeometryStep, ...] = (Channels(channels), Foreground(foreground, peel), *own)
+        self._after_matching: tuple[GeometryStep, ...] = (Crop(crop, crop_size), Resize(image_size, interpolation))
+        self.geometry = Geometry((*self._before_matching, *self._after_matching))
+        for name, value in {"least_foreground": least_foreground, "erosion": erosion}.items():
+            if value and foreground == "none":
+                raise OptionError(f"preparation.{name}={value:g} needs a foreground; set preparation.foreground")
+        if augmentation != "none" and intensity != "z-score":
+            raise OptionError(
+                f"preparation.augmentation={augmentation} adds noise in units of the z-score; "
+                f"set preparation.intensity=z-score, not {intensity}"
+            )
+        self.augmentation = None if augmentation == "none" else Augmentation(limit=clip, spread=SPREAD[augmentation])
+        self._learns_intensity = not own
+        self._matching = matching
+        self._least_foreground = least_foreground
+        self._erosion = erosion
+        self.notes_: list[str] = []
         self.form_: Form | None = None
         self._sizes_said = False
 
@@ -65,12 +106,40 @@ class Preparation:
         Raises:
             DataError: If none can be read, or if they are of several bit depths or numbers of channels.
         """
-        pictures = require_one_form(decode(cases, self.geometry))
+        self.notes_ = []
+        if self._matching == "histogram":
+            self._match(match_to_reference(cases, Geometry(self._before_matching)))
+        pictures = self._with_foreground(require_one_form(decode(cases, self.geometry)))
         self._say_sizes(pictures)
         self.form_ = pictures.forms[0]
-        starts = range(0, len(pictures), FIT_BATCH)
-        self.intensity.fit(pictures.batch(np.arange(start, min(start + FIT_BATCH, len(pictures)))) for start in starts)
+        if self._learns_intensity:
+            self.intensity.fit(pictures.batch(rows) for rows in _batches(pictures))
         return pictures
+
+    def _match(self, matching: HistogramMatching) -> None:
+        self.geometry = Geometry((*self._before_matching, matching, *self._after_matching))
+        self.notes_.append(f"histograms are matched to that of {matching.reference}")
+
+    def _with_foreground(self, pictures: Pictures) -> Pictures:
+        """The pictures that show enough to learn from."""
+        if not self._least_foreground:
+            return pictures
+        shares = _foreground_shares(pictures)
+        enough = shares >= self._least_foreground
+        if not enough.any():
+            raise DataError(
+                f"no training image has foreground on {self._least_foreground:g} of it, at most on "
+                f"{shares.max():.3g}; lower preparation.least_foreground"
+            )
+        if enough.all():
+            return pictures
+        kept = pictures.subset(np.flatnonzero(enough))
+        kept.unreadable = pictures.unreadable
+        self.notes_.append(
+            f"{np.sum(~enough)} training images with foreground on less than {self._least_foreground:g} of them "
+            "were left out (preparation.least_foreground)"
+        )
+        return kept
 
     def decode(self, cases: Cases) -> Pictures:
         """Decode further cases; those that do not fit the training images are listed as unreadable."""
@@ -91,6 +160,11 @@ class Preparation:
         inside = None if foreground is None else torch.from_numpy(foreground).to(device)
         return self.intensity.apply(torch.from_numpy(pixels).to(device), inside)
 
+    def inside(self, batch: tuple[np.ndarray, np.ndarray | None], device: torch.device | str = "cpu") -> Tensor | None:
+        """Where maps may be above 0: the eroded foreground ``(B, H, W)`` bool, or None where everything counts."""
+        _, foreground = batch
+        return None if foreground is None else eroded(torch.from_numpy(foreground).to(device), self._erosion)
+
     def to_json(self) -> dict[str, Any]:
         """What was learned; the settings are the recipe's."""
         assert self.form_ is not None, "nothing was learned yet"
@@ -101,4 +175,33 @@ class Preparation:
         """Put back what was learned."""
         self.form_ = Form(state["form"]["dtype"], state["form"]["channels"])
         self.intensity.load_json(state["intensity"])
+        if self._matching == "histogram":
+            (learned,) = (step for step in state["steps"] if "quantiles" in step)
+            self._match(HistogramMatching(tuple(learned["quantiles"]), learned["reference"]))
         return self
+
+
+def _has_own_scale(intensity: str, statistics: str) -> bool:
+    """Whether images are scaled by statistics of their own, or of their volume.
+
+    Raises:
+        OptionError: If the kind of intensity has no such statistics.
+    """
+    if statistics not in STATISTICS:
+        return False
+    if intensity not in MODES:
+        raise OptionError(
+            f"preparation.statistics={statistics} goes with preparation.intensity={', '.join(MODES)}; "
+            f"{intensity} has none"
+        )
+    return True
+
+
+def _batches(pictures: Pictures) -> list[np.ndarray]:
+    return [np.arange(start, min(start + FIT_BATCH, len(pictures))) for start in range(0, len(pictures), FIT_BATCH)]
+
+
+def _foreground_shares(pictures: Pictures) -> np.ndarray:
+    """The share of each picture that is foreground, ``(N,)``."""
+    foregrounds = (pictures.batch(rows)[1] for rows in _batches(pictures))
+    return np.concatenate([foreground.mean((1, 2)) for foreground in foregrounds if foreground is not None])

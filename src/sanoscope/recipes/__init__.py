@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sanoscope.errors import OptionError, nearest
 from sanoscope.recipe import Recipe
-from sanoscope.recipes import histopathology_vae
+from sanoscope.recipes import beta_vae, constrained_attention, histopathology_vae
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*histopathology_vae.RECIPES,)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (*histopathology_vae.RECIPES, *beta_vae.RECIPES, *constrained_attention.RECIPES)
+}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -17,6 +17,29 @@ DATA = Part(
             "the paper's share",
             minimum=0,
         ),
+        "axis": Option(
+            "axial",
+            "anatomical axis that volumes are sliced across",
+            "the localisation papers use axial slices",
+            choices=("axial", "coronal", "sagittal"),
+        ),
+        "slices": Option(
+            "all",
+            "slices of each volume or numbered series: all, central:N, or start:stop such as 20:-20",
+            "nothing is lost; the localisation papers leave out the ends",
+        ),
+        "modality": Option(
+            "flair",
+            "which image of a case is read, where a collection has several",
+            "tumours show best on it; what the constrained-attention paper uses",
+            choices=("flair", "t1", "t1ce", "t2"),
+        ),
+        "least_abnormal": Option(
+            0.0,
+            "share of abnormal pixels that a subject must exceed to be evaluated; 0 is off",
+            "it looks at the labels of the evaluated data; the constrained-attention paper's code uses 0.001",
+            minimum=0,
+        ),
     },
 )
 
@@ -37,9 +60,17 @@ PREPARATION = Part(
         ),
         "foreground": Option(
             "none",
-            "what counts as body or tissue: everything, pixels above zero, or above/below Otsu's threshold",
+            "what counts as body or tissue: everything, pixels above zero, above/below Otsu's threshold, the largest "
+            "bright region with its holes, or that without its surface where skull and scalp are not stripped; but for "
+            "none, a foreground file that comes with the image is taken instead",
             "tissue patches are all foreground",
-            choices=("none", "nonzero", "bright", "dark"),
+            choices=("none", "nonzero", "bright", "dark", "body", "brain"),
+        ),
+        "peel": Option(
+            0.055,
+            "depth of scalp and skull, as a share of the image's longer side; for foreground=brain",
+            "14 of 256 pixels, where on brain slices with skulls their bright rim ends",
+            minimum=0,
         ),
         "crop": Option(
             "none",
@@ -52,18 +83,40 @@ PREPARATION = Part(
         ),
         "intensity": Option(
             "symmetric",
-            "[0, 1], [-1, 1], zero mean and unit variance, or [0, 1] between two percentiles",
+            "[0, 1], [-1, 1], zero mean and unit variance, [0, 1] between two percentiles, or divided by the maximum",
             "outputs end in Tanh",
-            choices=("unit", "symmetric", "z-score", "percentiles"),
+            choices=("unit", "symmetric", "z-score", "percentiles", "maximum"),
         ),
         "statistics": Option(
             "training",
-            "z-score and percentiles of all training normals, or of each image",
+            "z-score, percentiles and maximum of all training normals, of each image, or of a slice's volume",
             "keeps how bright an image is",
-            choices=("training", "image"),
+            choices=("training", "image", "volume"),
         ),
         "percentiles": Option((1.0, 99.0), "lower and upper percentile", "robust to single hot pixels", minimum=0),
         "clip": Option(0.0, "limit of prepared values; 0 is off", "values out of range are findings too", minimum=0),
+        "matching": Option(
+            "none",
+            "give every image's foreground the histogram of one training slice",
+            "staining and disease change histograms too",
+            choices=("none", "histogram"),
+        ),
+        "least_foreground": Option(
+            0.0, "leave out training images with a smaller share of foreground", "nothing is lost", minimum=0
+        ),
+        "erosion": Option(
+            0,
+            "side of the square by which the foreground of maps is eroded, in pixels of the network; 0 is off",
+            "patches have no edge to keep off",
+            minimum=0,
+        ),
+        "augmentation": Option(
+            "none",
+            "random changes of training images: those of the β-VAE paper with noise by its variances, or -released "
+            "with the same numbers as deviations, as its code takes them",
+            "the histopathology paper has none",
+            choices=("none", "mri-slices", "mri-slices-released"),
+        ),
     },
 )
 
@@ -71,9 +124,21 @@ TRAINING = Part(
     "sanoscope.training.plain:PlainTraining",
     {
         "epochs": Option(50, "passes over the training normals", "enough for small collections", minimum=1),
+        "max_iterations": Option(
+            0, "steps after which training ends, if before all epochs; 0 is never", "epochs say how long", minimum=0
+        ),
         "batch_size": Option(100, "images in a step", "fills the arithmetic units of a CPU", minimum=2),
+        "drop_last": Option(
+            False, "leave out an epoch's last batch where it is not full", "every image counts in every epoch"
+        ),
         "optimizer": Option("adamw", "update rule", "the customary one", choices=("adamw", "adam")),
-        "learning_rate": Option(1e-3, "step size, constant", "the customary one of Adam", minimum=0),
+        "learning_rate": Option(1e-3, "step size at the start", "the customary one of Adam", minimum=0),
+        "schedule": Option(
+            "constant",
+            "step size over the training: constant, or down to 0 along a cosine",
+            "the papers have constant ones",
+            choices=("constant", "cosine"),
+        ),
         "weight_decay": Option(1e-4, "of the optimiser", "hardly any", minimum=0),
         "fresh_optimizer_at": Option(
             0, "epoch that starts with forgotten moments; 0 is never", "one optimiser throughout", minimum=0
@@ -82,6 +147,12 @@ TRAINING = Part(
             0,
             "epochs without a better validation loss before stopping; 0 trains to the end",
             "the papers keep the last epoch's weights",
+            minimum=0,
+        ),
+        "average": Option(
+            0.0,
+            "keep a moving average of the weights with this decay per step, such as 0.99; 0 keeps the last weights",
+            "the papers keep the last weights",
             minimum=0,
         ),
         "precision": Option(
@@ -95,7 +166,7 @@ TRAINING = Part(
 )
 
 DECISION = Part(
-    "sanoscope.decision:fit_decision",
+    "sanoscope.decision:DecisionPolicy",
     {
         "rule": Option(
             "auto",
@@ -105,6 +176,15 @@ DECISION = Part(
         ),
         "target_false_positive_rate": Option(
             0.05, "share of normals that the quantile may call abnormal", "the customary level", minimum=0
+        ),
+        "map_percentiles": Option(
+            (85.0, 90.0, 95.0, 98.0),
+            "percentiles of training normals' maps that are thresholds for pixels, whole numbers",
+            "those of the constrained-attention paper",
+            minimum=0,
+        ),
+        "map_threshold": Option(
+            0.0, "a fixed threshold for pixels; 0 is none", "few maps have a scale of their own", minimum=0
         ),
     },
 )

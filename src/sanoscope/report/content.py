@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sanoscope.evaluation import ResultRow
+from sanoscope.evaluation import PixelRow, ResultRow
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class GalleryImage:
         image: ``(H, W, 3)`` uint8, what the network saw.
         reconstruction: ``(H, W, 3)`` uint8.
         overlay: ``(H, W, 3)`` uint8, the image under its map.
+        truth: ``(H, W, 3)`` uint8, the image with the outline of what is truly abnormal, where that is known.
+        others: The image under the model's other maps, by name.
     """
 
     name: str
@@ -36,6 +38,8 @@ class GalleryImage:
     image: np.ndarray
     reconstruction: np.ndarray
     overlay: np.ndarray
+    truth: np.ndarray | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class ReportContent:
         calibration_scores: Scores of the validation normals, ``(M,)``.
         rows: Results per image: the method, its other scores, the trivial rows; empty without labels.
         subject_rows: The same per subject, by title of the table, such as ``"Per subject, largest score"``.
+        pixel_rows: Results per pixel by title of the table, such as ``"Whole image"``.
+        map_name: The deciding map, such as ``rec-grad``.
+        montages: Slices of a volume under their maps, ``(H, W, 3)`` uint8, by name of the volume.
         history: One mapping per epoch: ``epoch``, ``seconds``, ``train/loss``, ``validation/loss`` and so on.
         gallery: Images by group title, such as ``"Most abnormal"``.
         unreadable: File and reason of what could not be read.
@@ -70,6 +77,9 @@ class ReportContent:
     calibration_scores: np.ndarray
     rows: Sequence[ResultRow] = ()
     subject_rows: Mapping[str, Sequence[ResultRow]] = field(default_factory=dict)
+    pixel_rows: Mapping[str, Sequence[PixelRow]] = field(default_factory=dict)
+    map_name: str = "map"
+    montages: Mapping[str, np.ndarray] = field(default_factory=dict)
     history: Sequence[Mapping[str, float]] = ()
     gallery: Mapping[str, Sequence[GalleryImage]] = field(default_factory=dict)
     unreadable: Sequence[tuple[str, str]] = ()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanoscope.errors import OptionError
-from sanoscope.evaluation import METRIC_LABELS, table_notes
+from sanoscope.evaluation import METRIC_LABELS, pixel_decisions_table, pixel_results_table, table_notes
 from sanoscope.evaluation.tables import TABLE_METRICS
 from sanoscope.report import figures, summary
 from sanoscope.report.content import ReportContent
@@ -77,9 +77,11 @@ def render(content: ReportContent) -> str:
     present = {
         "results": ("Results", content.rows),
         "subjects": ("Results per subject", content.subject_rows),
+        "pixels": ("Results per pixel", content.pixel_rows),
         "scores": ("Scores and decisions", drawings),
         "training": ("Training", training),
         "gallery": ("Gallery", any(content.gallery.values())),
+        "volumes": ("Volumes", content.montages),
         "decision": ("Decision", content.decision),
         "recipe": ("Recipe", content.recipe),
         "provenance": ("Provenance", content.provenance),
@@ -95,6 +97,10 @@ def render(content: ReportContent) -> str:
             tiles=summary.tiles(content),
             notes=summary.notes(content),
             metrics={metric: METRIC_LABELS[metric] for metric in TABLE_METRICS},
+            pixel_tables={
+                title: (pixel_results_table(rows), pixel_decisions_table(rows))
+                for title, rows in content.pixel_rows.items()
+            },
             confusion=summary.confusion(content),
             decision=summary.decision_facts(content),
             options=summary.options_by_part(content),
@@ -161,6 +167,7 @@ def _environment() -> Environment:
         "interval": summary.interval,
         "count": summary.count,
         "table_notes": table_notes,
+        "pixel_facts": summary.pixel_facts,
     }
     environment.tests["nested"] = _is_nested
     return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +14,8 @@ _DARKEST, _PALEST = 0.25, 0.9
 # At full strength some of the image still shines through, so that one sees what the map points at.
 _LARGEST_ALPHA = 0.7
 _LEVELS = 256
+# Far from every colour of the map and from grey.
+_OUTLINE = (0, 230, 190)
 
 
 def display(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -50,6 +53,30 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, scale: float) -> np.ndarray:
     colour, transparency = _blending()
     blended = image * transparency[level][..., None] + colour[level]  # in 1/255 of a grey level
     return np.asarray((blended + 127) // 255, dtype=np.uint8)
+
+
+def outlined(image: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """An image with the inner edge of a region drawn in, ``(H, W, 3)`` uint8.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        region: ``(H, W)`` bool.
+    """
+    from scipy.ndimage import binary_erosion
+
+    drawn = image.copy()
+    drawn[region & ~binary_erosion(region)] = _OUTLINE
+    return drawn
+
+
+def montage(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures of one size ``(H, W, 3)`` side by side in rows, read as text is; missing places are black."""
+    height, width, _ = tiles[0].shape
+    rows = -(-len(tiles) // columns)
+    sheet = np.zeros((rows, columns, height, width, 3), np.uint8)
+    for place, tile in enumerate(tiles):
+        sheet[divmod(place, columns)] = tile
+    return sheet.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
 
 
 def png(image: np.ndarray) -> bytes:

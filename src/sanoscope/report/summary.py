@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sanoscope.evaluation import METRIC_LABELS, Estimate, ResultRow, table_notes
+from sanoscope.evaluation import METRIC_LABELS, Estimate, PixelRow, ResultRow, pixel_table_notes, table_notes
 from sanoscope.report.content import ReportContent
 
 STANDING_NOTE = "Research use only; not a medical device."
@@ -135,6 +135,23 @@ def comparison(rows: Sequence[ResultRow], metric: str) -> str:
         if row.kind == "trivial" and (value := row.evaluation.estimates[metric].value) is not None
     ]
     return own + (f"Without a model: {', '.join(trivial)}." if trivial else "")
+
+
+def pixel_facts(rows: Sequence[PixelRow]) -> str:
+    """What a table of pixel metrics rests on, in sentences."""
+    evaluation = rows[0].evaluation
+    of = f" of {count(evaluation.n_subjects, 'subject')}" if evaluation.n_subjects else ""
+    where = " of the foreground" if evaluation.foreground_only else ""
+    sentences = [
+        f"{count(evaluation.n_pixels, 'pixel')}{where} in {count(evaluation.n_images, 'image')}{of}, "
+        f"{evaluation.n_normal_images:,} of them without an abnormal pixel; "
+        f"{evaluation.n_abnormal_pixels / evaluation.n_pixels:.2%} of the pixels are abnormal, in "
+        f"{count(evaluation.n_lesions, 'lesion')}.",
+        "What is called oracle used the labels of these very images and promises too much.",
+    ]
+    if evaluation.resamples:
+        sentences.append(f"Intervals: {evaluation.confidence:.0%} of {evaluation.resamples:,} resamples of subjects.")
+    return " ".join([*sentences, *(f"{note[0].upper()}{note[1:]}." for note in pixel_table_notes(rows))])
 
 
 def decision_facts(content: ReportContent) -> list[tuple[str, str]]:

@@ -18,13 +18,15 @@ from sanoscope.networks.folding import folded
 from sanoscope.networks.variational import VariationalAutoencoder
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
-from sanoscope.scoring.reconstruction import ReconstructionScoring
-from sanoscope.scoring.trivial import NAMES, TrivialScores
+from sanoscope.scoring.scored import Scoring
+from sanoscope.scoring.trivial import MAP_NAMES, NAMES, TrivialScores
 
 Result = TypeVar("Result")
 
 # Large enough to keep the arithmetic busy, small enough for the activations to stay in cache.
 BATCH = 64
+# Of larger images fewer are taken, so that memory does not grow with their size.
+BATCH_PIXELS = BATCH * 128 * 128
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class BatchResult:
 
     Attributes:
         scores: ``(N,)`` float64 each, by name, the trivial ones last.
-        maps: ``(N, H, W)`` float32 on the network's grid.
+        maps: ``(N, H, W)`` float32 each on the network's grid, by name, the deciding one first.
+        foreground: ``(N, H, W)`` bool, what belongs to the body; None where everything does, or was not asked for.
     """
 
     scores: dict[str, np.ndarray]
-    maps: np.ndarray
+    maps: dict[str, np.ndarray]
+    foreground: np.ndarray | None = None
 
 
 class Inference:
@@ -58,7 +62,7 @@ class Inference:
     def __init__(
         self,
         network: VariationalAutoencoder,
-        scoring: ReconstructionScoring,
+        scoring: Scoring,
         preparation: Preparation,
         trivial: TrivialScores,
         device: str,
@@ -71,28 +75,51 @@ class Inference:
         self.device = device
         self.bfloat16 = bfloat16
 
-    def run(self, pictures: Pictures) -> BatchResult:
-        """Every score and map, in the order of the pictures."""
-        size = self.preparation.image_size
-        scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
-        maps = np.empty((len(pictures), size, size), np.float32)
+    def run(self, pictures: Pictures, all_maps: bool = False) -> BatchResult:
+        """Every score, in the order of the pictures, with the deciding map.
 
-        def score(rows: np.ndarray, images: Tensor) -> None:
-            scored = self.scoring(self.network, images)
-            maps[rows] = scored.maps.cpu().numpy()
+        Args:
+            pictures: What to score.
+            all_maps: Keep every map, the trivial ones last, and the foreground.
+        """
+        shape = (len(pictures), self.preparation.image_size, self.preparation.image_size)
+        kept = (*self.scoring.map_names, *MAP_NAMES) if all_maps else self.scoring.map_names[:1]
+        scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
+        maps = {name: np.empty(shape, np.float32) for name in kept}
+
+        def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
+            scored = self.scoring(self.network, images, inside)
+            prepared = images.cpu().numpy()
             values = {name: tensor.cpu().numpy() for name, tensor in scored.scores.items()}
-            for name, array in (values | self.trivial.score(images.cpu().numpy())).items():
+            for name, array in (values | self.trivial.score(prepared)).items():
                 scores[name][rows] = array
+            for name in self.scoring.map_names if all_maps else kept:
+                maps[name][rows] = scored.maps[name].cpu().numpy()
+            if all_maps:
+                for name, array in self.trivial.maps(prepared).items():
+                    maps[name][rows] = array if inside is None else array * inside.cpu().numpy()
 
         self._each_batch(pictures, "scoring", score)
-        return BatchResult(scores, maps)
+        return BatchResult(scores, maps, self._foreground(pictures) if all_maps else None)
+
+    def _foreground(self, pictures: Pictures) -> np.ndarray | None:
+        """What belongs to the body in each picture, ``(N, H, W)`` bool; None where everything does."""
+        found = [
+            foreground for rows in self._batches(len(pictures)) if (foreground := pictures.batch(rows)[1]) is not None
+        ]
+        return np.concatenate(found) if found else None
+
+    def prepared(self, pictures: Pictures) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Images ``(B, C, H, W)`` and their inside ``(B, H, W)`` or None, batch by batch."""
+        for rows in self._batches(len(pictures)):
+            yield self._prepare(pictures, rows)
 
     def deciding_score(self, pictures: Pictures) -> np.ndarray:
         """The deciding score alone, ``(N,)``."""
         scores = np.empty(len(pictures))
 
-        def score(rows: np.ndarray, images: Tensor) -> None:
-            scores[rows] = self.scoring.deciding(self.network, images).cpu().numpy()
+        def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
+            scores[rows] = self.scoring.deciding(self.network, images, inside).cpu().numpy()
 
         self._each_batch(pictures, "scoring", score)
         return scores
@@ -100,8 +127,8 @@ class Inference:
     def pictures(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Network input and reconstruction, ``(N, C, H, W)`` each, of a few pictures."""
 
-        def reconstruct(rows: np.ndarray, images: Tensor) -> tuple[Tensor, Tensor]:
-            return images.cpu(), self.scoring(self.network, images).reconstructions.float().cpu()
+        def reconstruct(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:
+            return images.cpu(), self.scoring(self.network, images, inside).reconstructions.float().cpu()
 
         prepared, reconstructions = zip(*self._each_batch(pictures, "reconstructing", reconstruct), strict=True)
         return torch.cat(prepared), torch.cat(reconstructions)
@@ -109,19 +136,29 @@ class Inference:
     def latents(self, pictures: Pictures) -> np.ndarray:
         """Posterior means ``(N, L)``."""
 
-        def encode(rows: np.ndarray, images: Tensor) -> Tensor:
+        def encode(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> Tensor:
             return self.scoring.latents(self.network, images).cpu()
 
         encoded = self._each_batch(pictures, "encoding", encode)
         return torch.cat(encoded).numpy() if encoded else np.empty((0, self.network.latent), np.float32)
 
-    def _each_batch(self, pictures: Pictures, what: str, work: Callable[[np.ndarray, Tensor], Result]) -> list[Result]:
-        batches = [np.arange(i, min(i + BATCH, len(pictures))) for i in range(0, len(pictures), BATCH)]
+    def _batches(self, count: int) -> list[np.ndarray]:
+        size = max(min(BATCH, BATCH_PIXELS // self.preparation.image_size**2), 1)
+        return [np.arange(i, min(i + size, count)) for i in range(0, count, size)]
+
+    def _prepare(self, pictures: Pictures, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        batch = pictures.batch(rows)
+        return self.preparation.tensors(batch, self.device), self.preparation.inside(batch, self.device)
+
+    def _each_batch(
+        self, pictures: Pictures, what: str, work: Callable[[np.ndarray, Tensor, Tensor | None], Result]
+    ) -> list[Result]:
+        batches = self._batches(len(pictures))
 
         def carry_out(rows: np.ndarray) -> Result:
-            images = self.preparation.tensors(pictures.batch(rows), self.device)
+            images, inside = self._prepare(pictures, rows)
             with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
-                return work(rows, images)
+                return work(rows, images, inside)
 
         with _side_by_side(self.device) as pool:
             return list(track(pool.map(carry_out, batches), what, len(batches)))

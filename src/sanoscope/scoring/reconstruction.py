@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,31 +12,17 @@ from torch import Tensor
 from sanoscope.errors import OptionError
 from sanoscope.networks.variational import VAEOutput, VariationalAutoencoder
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl, squared_error
+from sanoscope.scoring.scored import Scored, inside_only
 from sanoscope.scoring.wasserstein import wasserstein
 
 SCORES = ("wasserstein", "mse", "elbo", "kl")
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What scoring gives for a batch.
-
-    Attributes:
-        scores: ``(B,)`` each, by name; higher is more abnormal.
-        maps: ``(B, H, W)``, higher is more abnormal.
-        reconstructions: ``(B, C, H, W)``, the model's healthy version of the image.
-    """
-
-    scores: dict[str, Tensor]
-    maps: Tensor
-    reconstructions: Tensor
 
 
 class ReconstructionScoring:
     """Score images by their reconstruction.
 
     Scores: ``wasserstein`` between the two intensity distributions; ``mse`` mean squared error; ``elbo`` the
-    negative bound, ``SSE + β KL``; ``kl`` of the posterior. The map is the squared residual, mean over channels.
+    negative bound, ``SSE + β KL``; ``kl`` of the posterior. The map, ``squared-error``, is the mean over channels.
 
     Args:
         score: The score that decides.
@@ -55,21 +41,29 @@ class ReconstructionScoring:
         if score not in SCORES:
             raise OptionError(f"unknown score '{score}'; one of {', '.join(SCORES)}")
         self.names = (score, *(name for name in SCORES if name != score)) if also == "all" else (score,)
+        self.map_names = ("squared-error",)
+        self.learned: dict[str, np.ndarray] = {}
         self.latent = latent
         self.samples_seed = samples_seed
         self.precision = precision
         self.beta = beta
 
-    @torch.inference_mode()
-    def __call__(self, network: VariationalAutoencoder, images: Tensor) -> Scored:
-        """Score images ``(B, C, H, W)`` with a network in evaluation mode."""
-        output = self._output(network, images)
-        maps = (images - output.reconstruction.float()).square().mean(1)  # (B, H, W)
-        scores = {name: self._score(name, images, output) for name in self.names}
-        return Scored(scores, maps, output.reconstruction)
+    def learn(
+        self, network: VariationalAutoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]
+    ) -> dict[str, np.ndarray]:
+        """Nothing: errors have a scale of their own."""
+        return self.learned
 
     @torch.inference_mode()
-    def deciding(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
+    def __call__(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Scored:
+        """Score images ``(B, C, H, W)`` with a network in evaluation mode."""
+        output = self._output(network, images)
+        residual = (images - output.reconstruction.float()).square().mean(1)  # (B, H, W)
+        scores = {name: self._score(name, images, output) for name in self.names}
+        return Scored(scores, {"squared-error": inside_only(residual, inside)}, output.reconstruction)
+
+    @torch.inference_mode()
+    def deciding(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Tensor:
         """The deciding score alone, ``(B,)``."""
         return self._score(self.names[0], images, self._output(network, images))
 

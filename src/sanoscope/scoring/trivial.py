@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 NAMES = ("mean intensity", "per-pixel z-map", "PCA residual")
+MAP_NAMES = ("intensity", "signed z-map", "PCA residual map")
 # As many as the usual comparisons take; more would reconstruct anomalies too.
 COMPONENTS = 30
 # PCA needs no more images than this to find 30 directions, and they fit in memory.
@@ -18,7 +19,8 @@ LEAST_DEVIATION = 0.1
 class TrivialScores:
     """Distance of the mean intensity from the training mean; mean |z| over pixels; residual after 30 components.
 
-    All work on prepared pixels ``(N, C·H·W)`` and learn from training normals only.
+    And their maps: the intensity itself, as bright lesions ask for no model; z where it is above the mean; the
+    residual of every pixel. All work on prepared pixels ``(N, C·H·W)`` and learn from training normals only.
     """
 
     def fit(self, count: int, images: Callable[[np.ndarray], np.ndarray], seed: int) -> TrivialScores:
@@ -35,6 +37,7 @@ class TrivialScores:
         if count > PCA_IMAGES:
             chosen = np.sort(np.random.default_rng(seed).choice(count, PCA_IMAGES, replace=False))
         flat = images(chosen).reshape(len(chosen), -1)
+        self.lowest_ = flat.min()
         self.mean_ = flat.mean(0)
         deviation = flat.std(0)
         self.deviation_ = np.maximum(deviation, max(LEAST_DEVIATION * float(np.median(deviation)), 1e-6))
@@ -47,8 +50,7 @@ class TrivialScores:
 
     def score(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Scores ``(B,)`` by name of images ``(B, C, H, W)``."""
-        centred = images.reshape(len(images), -1) - self.mean_
-        residual = centred - (centred @ self.components_.T) @ self.components_
+        centred, residual = self._residual(images)
         values: Iterable[np.ndarray] = (
             np.abs(centred.mean(1)),
             np.abs(centred / self.deviation_).mean(1),
@@ -56,12 +58,35 @@ class TrivialScores:
         )
         return dict(zip(NAMES, values, strict=True))
 
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps ``(B, H, W)`` float32 by name of images ``(B, C, H, W)``, not negative."""
+        centred, residual = self._residual(images)
+        values: Iterable[np.ndarray] = (
+            (images - self.lowest_).clip(min=0),
+            (centred / self.deviation_).clip(min=0),
+            np.square(residual),
+        )
+        return {
+            name: array.reshape(images.shape).mean(1, dtype=np.float32)
+            for name, array in zip(MAP_NAMES, values, strict=True)
+        }
+
+    def _residual(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels minus the mean, and what is left of them after the components, ``(B, C·H·W)`` each."""
+        centred = images.reshape(len(images), -1) - self.mean_
+        return centred, centred - (centred @ self.components_.T) @ self.components_
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What was learned, for saving."""
-        return {"mean": self.mean_, "deviation": self.deviation_, "components": self.components_}
+        return {
+            "lowest": np.array(self.lowest_),
+            "mean": self.mean_,
+            "deviation": self.deviation_,
+            "components": self.components_,
+        }
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> TrivialScores:
         """Put back what was learned."""
-        self.mean_, self.deviation_ = arrays["mean"], arrays["deviation"]
+        self.lowest_, self.mean_, self.deviation_ = arrays["lowest"][()], arrays["mean"], arrays["deviation"]
         self.components_ = arrays["components"]
         return self

@@ -29,10 +29,12 @@ class SeededBatches(Sampler[list[int]]):
             batch norm has no variance of one.
         seed: Of the run.
         shuffle: False keeps the order, for validation.
+        drop_last: Leave out a last batch that is not full, other pictures' every epoch; a first one stays.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, shuffle: bool, drop_last: bool = False) -> None:
         self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+        self.drop_last = drop_last
         self.epoch = 0
 
     @property
@@ -46,7 +48,7 @@ class SeededBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         whole, left = divmod(self.count, self.batch_size)
-        return max(whole + (left > 1), 1)
+        return max(whole + (left > 1 and not self.drop_last), 1)
 
     def __iter__(self) -> Iterator[list[int]]:
         # This is read when the first batch is asked for, not when the loader is made, which for the first epoch of a
@@ -55,7 +57,8 @@ class SeededBatches(Sampler[list[int]]):
         if self.shuffle:
             np.random.default_rng([self.seed, self.epoch]).shuffle(order)
         for number in range(len(self)):
-            end = self.count if number == len(self) - 1 else (number + 1) * self.batch_size
+            last = number == len(self) - 1 and not self.drop_last
+            end = self.count if last else (number + 1) * self.batch_size
             yield order[number * self.batch_size : end].tolist()
 
 

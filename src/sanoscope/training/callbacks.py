@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar, WeightAveraging
+from torch import Tensor
 
 from sanoscope.console import say
 
@@ -120,6 +121,45 @@ class ResumePoint(Checkpoint):
         if last or time.monotonic() - self._last >= self.seconds:
             trainer.save_checkpoint(self.file)
             self._last = time.monotonic()
+
+
+class LastIteration(Callback):
+    """Ends a training after some iterations, in the midst of an epoch if need be; its validation still takes place.
+
+    Args:
+        number: Of iterations, over all epochs.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_train_batch_end(self, trainer: Trainer, *unused: Any) -> None:
+        """Stop, if it was the last."""
+        if trainer.global_step >= self.number:
+            trainer.should_stop = True
+
+
+class AveragedWeights(WeightAveraging):
+    """The exponential moving average of weights and batch-norm statistics, which takes their place at the end.
+
+    The decay begins at a tenth and rises with the iterations, so that the first weights are forgotten soon.
+
+    Args:
+        decay: The share of the average that an iteration leaves as it was, at most.
+        device: Where the network is trained.
+    """
+
+    def __init__(self, decay: float, device: str) -> None:
+        def averaged(average: Tensor, now: Tensor, iterations: Tensor | int) -> Tensor:
+            if not average.is_floating_point():  # a count
+                return now
+            return torch.lerp(now, average, min(decay, float((1 + iterations) / (10 + iterations))))
+
+        super().__init__(device=device, avg_fn=averaged)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the average also where a checkpoint was at the end of the training already, so that none took place."""
+        self._copy_average_to_current(pl_module)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -10,7 +13,8 @@ from torch import Tensor
 
 from sanoscope.errors import TrainingError
 from sanoscope.networks.variational import VariationalAutoencoder
-from sanoscope.objectives.elbo import NegativeELBO
+from sanoscope.objectives.elbo import Terms
+from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
 from sanoscope.training.batches import Stored, derived_seed
 
@@ -23,18 +27,37 @@ LOOK_EVERY = 20
 REMEDY = "try a lower training.learning_rate (a tenth), a smaller objective.beta, or training.precision=float32"
 
 
+# What the noise of an epoch and the randomness of its augmentation are told apart by in their seeds.
+AUGMENTATION_SEED = 1
+
+
+class Prepared(NamedTuple):
+    """A batch as networks see it.
+
+    Attributes:
+        images: ``(B, C, H, W)``.
+        foreground: ``(B, H, W)`` bool; None where everything is.
+    """
+
+    images: Tensor
+    foreground: Tensor | None
+
+
 class VariationalTraining(LightningModule):
-    """Sampled latents, summed loss, and terms logged as per-image means of per-image sums.
+    """Sampled latents, and means of the terms over an epoch's images; what the terms are is ``terms``.
 
     Args:
         network: Trained in place.
-        objective: Gives the loss.
+        objective: Gives the terms. Its loss is a sum over the batch, or it logs one per image as ``loss``.
         intensity: Turns stored pixels into network input, on the device.
+        augmentation: Changes training images at random; None leaves them.
         optimizer: ``adamw`` or ``adam``.
-        learning_rate: Constant over the training.
+        learning_rate: At the start.
+        schedule: ``constant``, or ``cosine`` down to 0 over the training.
         weight_decay: Of the optimiser.
         fresh_optimizer_at: The epoch that starts with the optimiser's moments forgotten; 0 is never.
         epochs: In all, for the objective's schedule.
+        iterations: In all, for the optimiser's schedule.
         seed: Of the run; noise and dropout of an epoch depend on it and the epoch only.
         compiled: Compile the forward pass.
     """
@@ -42,13 +65,16 @@ class VariationalTraining(LightningModule):
     def __init__(
         self,
         network: VariationalAutoencoder,
-        objective: NegativeELBO,
+        objective: Callable[..., Terms],
         intensity: Intensity,
+        augmentation: Augmentation | None,
         optimizer: str,
         learning_rate: float,
+        schedule: str,
         weight_decay: float,
         fresh_optimizer_at: int,
         epochs: int,
+        iterations: int,
         seed: int,
         compiled: bool = False,
     ) -> None:
@@ -56,59 +82,92 @@ class VariationalTraining(LightningModule):
         self.network = network
         self.objective = objective
         self.intensity = intensity
+        self.augmentation = augmentation
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.weight_decay = weight_decay
         self.fresh_optimizer_at = fresh_optimizer_at
         self.epochs = epochs
+        self.iterations = iterations
         self.seed = seed
         self._forward = torch.compile(network) if compiled else network
         self._best_loss = float("inf")
         self._sums: dict[str, Tensor] = {}
-        self._seen = 0
+        self._seen: Counter[str] = Counter()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser over what is not frozen; one fused kernel for all parameters."""
+    def terms(self, batch: Prepared, noise: Tensor | None) -> Terms:
+        """The loss of a batch and what to log of it.
+
+        Args:
+            batch: Prepared, and augmented in training.
+            noise: Standard normal ``(B, L)`` for the sampled latents of training; None, in validation, takes the
+                posterior mean and the objective as it is at the end of the training.
+        """
+        if noise is None:
+            return self.objective(batch.images, *self.network(batch.images))
+        progress = self.current_epoch / max(self.epochs - 1, 1)
+        return self.objective(batch.images, *self._forward(batch.images, noise), progress)
+
+    def objective_changed(self) -> bool:
+        """Whether the loss of the epoch that ends cannot be compared with those before or after it."""
+        return False
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over what is not frozen, one fused kernel for all parameters; and its schedule, if any."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         settings = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
         optimizer: torch.optim.Optimizer = OPTIMIZERS[self.optimizer](parameters, **settings, fused=True)
-        return optimizer
+        if self.schedule == "constant":
+            return optimizer
+
+        def share(iteration: int) -> float:
+            return 0.5 * (1 + math.cos(math.pi * min(iteration / self.iterations, 1)))
+
+        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
         """Seed this epoch, and forget the optimiser's moments where the schedule says so."""
         torch.manual_seed(derived_seed(self.seed, self.current_epoch))
+        self._augmenting = torch.Generator(self.device)
+        self._augmenting.manual_seed(derived_seed(self.seed, self.current_epoch, AUGMENTATION_SEED))
         if self.fresh_optimizer_at and self.current_epoch == self.fresh_optimizer_at:
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
 
-    def on_after_batch_transfer(self, batch: Stored, dataloader_idx: int) -> Tensor:
-        """Network input ``(B, C, H, W)``; done here so that 8-bit pixels travel to the device as they are."""
-        return self.intensity.apply(*batch)
+    def on_after_batch_transfer(self, batch: Stored, dataloader_idx: int) -> Prepared:
+        """Network input; made here so that 8-bit pixels travel to the device as they are."""
+        return Prepared(self.intensity.apply(*batch), batch[1])
 
-    def training_step(self, images: Tensor, batch_index: int) -> Tensor:
+    def training_step(self, batch: Prepared, batch_index: int) -> Tensor:
         """The loss of one batch with sampled latents."""
-        noise = torch.randn(len(images), self.network.latent, device=images.device)
-        output = self._forward(images, noise)
-        progress = self.current_epoch / max(self.epochs - 1, 1)
-        terms = self.objective(images, output.reconstruction, output.mean, output.logvar, progress)
+        if self.augmentation:
+            batch = batch._replace(images=self.augmentation(batch.images, self._augmenting))
+        count = len(batch.images)
+        terms = self.terms(batch, torch.randn(count, self.network.latent, device=batch.images.device))
         if self.device.type == "cpu" or batch_index % LOOK_EVERY == 0:
             self._require_finite(terms.loss)
-        self._add({"loss": terms.loss.detach() / len(images), **terms.logged}, len(images))
+        self._add({"loss": terms.loss.detach() / count, **terms.logged}, count)
         return terms.loss
 
-    def validation_step(self, images: Tensor, batch_index: int) -> None:
+    def validation_step(self, batch: Prepared, batch_index: int) -> None:
         """The same terms at the posterior mean, so that they do not depend on any noise."""
-        terms = self.objective(images, *self.network(images))
-        values = {"loss": terms.loss / len(images), **terms.logged}
-        self.log_dict({f"validation/{name}": value for name, value in values.items()}, batch_size=len(images))
+        count = len(batch.images)
+        terms = self.terms(batch, None)
+        values = {"loss": terms.loss.detach() / count, **terms.logged}
+        self.log_dict({f"validation/{name}": value for name, value in values.items()}, batch_size=count)
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the epoch's images, and stop a training that has run away."""
-        means = {f"train/{name}": total / self._seen for name, total in self._sums.items()}
-        self._sums, self._seen = {}, 0
+        means = {f"train/{name}": total / self._seen[name] for name, total in self._sums.items()}
+        self._sums, self._seen = {}, Counter()
         self.log_dict(means)
         loss = float(means["train/loss"])
         self._require_finite(means["train/loss"])
+        if self.objective_changed():
+            self._best_loss = float("inf")
+            return
         if loss > EXPLOSION * self._best_loss:
             raise TrainingError(
                 f"the loss grew from {self._best_loss:.4g} to {loss:.4g} in epoch {self.current_epoch + 1}; {REMEDY}"
@@ -126,7 +185,7 @@ class VariationalTraining(LightningModule):
     def _add(self, values: dict[str, Tensor], count: int) -> None:
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value * count
-        self._seen += count
+            self._seen[name] += count
 
     def _require_finite(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):

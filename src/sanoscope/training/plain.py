@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,22 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from sanoscope.errors import ModelError, SanoscopeError, TrainingError
+from sanoscope.errors import ModelError, OptionError, SanoscopeError, TrainingError
 from sanoscope.networks.variational import VariationalAutoencoder
-from sanoscope.objectives.elbo import NegativeELBO
+from sanoscope.objectives.elbo import Terms
+from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.training.batches import SeededBatches, Stored, batches
-from sanoscope.training.callbacks import AtomicCheckpointIO, EpochBar, EpochLines, History, ResumePoint
+from sanoscope.training.callbacks import (
+    AtomicCheckpointIO,
+    AveragedWeights,
+    EpochBar,
+    EpochLines,
+    History,
+    LastIteration,
+    ResumePoint,
+)
 from sanoscope.training.devices import mixed_precision
 from sanoscope.training.module import VariationalTraining
 
@@ -57,51 +67,70 @@ class PlainTraining:
     """Train a variational autoencoder for some epochs on normals.
 
     Args:
-        epochs: Passes over the training normals.
+        epochs: Passes over the training normals, at most.
+        max_iterations: Steps after which it ends, in the midst of an epoch if need be; 0 is after all epochs.
         batch_size: Images in a step.
+        drop_last: See ``SeededBatches``.
         optimizer: ``adamw`` or ``adam``.
-        learning_rate: Constant.
+        learning_rate: See ``VariationalTraining``.
+        schedule: See ``VariationalTraining``.
         weight_decay: Of the optimiser.
         fresh_optimizer_at: See ``VariationalTraining``.
         early_stopping: Stop after so many epochs without a better validation loss and keep the best weights;
             0 trains to the end and keeps the last.
+        average: Decay in an iteration of the moving average of weights that is validated and kept; 0 keeps the last.
         precision: ``auto`` uses bfloat16 for the arithmetic where the processor has units for it.
         compile: Compile the forward pass, which pays for long trainings.
+
+    Raises:
+        OptionError: If the average would never move.
     """
+
+    module: type[VariationalTraining] = VariationalTraining
 
     def __init__(
         self,
         epochs: int,
+        max_iterations: int,
         batch_size: int,
+        drop_last: bool,
         optimizer: str,
         learning_rate: float,
+        schedule: str,
         weight_decay: float,
         fresh_optimizer_at: int,
         early_stopping: int,
+        average: float,
         precision: str,
-        compile: bool,  # the option's natural name
+        compile: bool = False,  # the option's natural name
     ) -> None:
+        if average >= 1:
+            raise OptionError(f"training.average must be below 1, such as 0.99, not {average:g}")
         self.epochs = epochs
+        self.max_iterations = max_iterations
         self.batch_size = batch_size
+        self.drop_last = drop_last
         self.early_stopping = early_stopping
+        self.average = average
         self.precision = precision
         self.module_settings = {
             "optimizer": optimizer,
             "learning_rate": learning_rate,
+            "schedule": schedule,
             "weight_decay": weight_decay,
             "fresh_optimizer_at": fresh_optimizer_at,
-            "epochs": epochs,
             "compiled": compile,
         }
 
     def run(
         self,
         network: VariationalAutoencoder,
-        objective: NegativeELBO,
+        objective: Callable[..., Terms],
         intensity: Intensity,
         train: Pictures,
         validation: Pictures | None,
         surroundings: Surroundings,
+        augmentation: Augmentation | None = None,
     ) -> list[dict[str, float]]:
         """Train ``network`` in place.
 
@@ -112,6 +141,7 @@ class PlainTraining:
             train: Pictures of training normals.
             validation: Pictures of held-out normals, for the curves and early stopping.
             surroundings: Folder, seed, device.
+            augmentation: Changes training images at random; its generator is seeded for each epoch.
 
         Returns:
             One row of metrics for each epoch.
@@ -128,28 +158,38 @@ class PlainTraining:
             )
         resume_file = surroundings.folder / RESUME_FILE if surroundings.folder else None
         history = History(surroundings.folder / "history.csv" if surroundings.folder else None)
-        module = VariationalTraining(
+        order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True, drop_last=self.drop_last)
+        epochs, iterations = self._length(len(order))
+        module = self.module(
             network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             objective,
             intensity,
+            augmentation,
+            epochs=epochs,
+            iterations=iterations,
             seed=surroundings.seed,
             **self.module_settings,  # type: ignore[arg-type]
         )
         with _calm(), torch.random.fork_rng(devices=[]):
-            order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True)
-            trainer = self._trainer(surroundings, history)
+            trainer = self._trainer(surroundings, history, epochs)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
             self._fit(trainer, module, batches(train, order), validation, resumed)
-        if len(history.rows) > self.epochs:
+        if len(history.rows) > epochs:
             raise ModelError(
                 f"{resumed}: has {len(history.rows)} epochs already; set training.epochs to as many or more, "
-                f"not {self.epochs}"
+                f"not {epochs}"
             )
         if self.early_stopping and surroundings.folder:
             best = torch.load(surroundings.folder / f"{BEST_FILE}.ckpt", weights_only=True)
             module.load_state_dict(best["state_dict"])
         network.eval()
         return history.rows
+
+    def _length(self, steps: int) -> tuple[int, int]:
+        """Epochs and iterations in all, of so many steps an epoch."""
+        if not self.max_iterations or self.max_iterations >= self.epochs * steps:
+            return self.epochs, self.epochs * steps
+        return math.ceil(self.max_iterations / steps), self.max_iterations
 
     def _fit(
         self,
@@ -176,8 +216,12 @@ class PlainTraining:
             if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
                 signal.signal(signal.SIGINT, handler)
 
-    def _trainer(self, surroundings: Surroundings, history: History) -> Trainer:
+    def _trainer(self, surroundings: Surroundings, history: History, epochs: int) -> Trainer:
         callbacks: list[Callback] = [history]
+        if self.max_iterations:
+            callbacks.append(LastIteration(self.max_iterations))
+        if self.average:
+            callbacks.append(AveragedWeights(self.average, surroundings.device))
         if not surroundings.quiet:
             callbacks.append(EpochLines(history))
             if sys.stderr.isatty():
@@ -199,13 +243,14 @@ class PlainTraining:
             accelerator=surroundings.device,
             devices=1,
             precision="bf16-mixed" if mixed_precision(self.precision, surroundings.device) else "32-true",
-            max_epochs=self.epochs,
+            max_epochs=epochs,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=TensorBoardLogger(surroundings.folder, name="", version="logs") if surroundings.folder else False,
             enable_progress_bar=not surroundings.quiet and sys.stderr.isatty(),
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            inference_mode=False,  # which no gradient could be taken in, and some losses need one
             log_every_n_steps=1,
             use_distributed_sampler=False,
             default_root_dir=surroundings.folder,

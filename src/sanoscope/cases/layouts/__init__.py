@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Protocol
 
 from sanoscope.cases.case import Cases
-from sanoscope.cases.layouts import breast_histopathology, class_folders, folder, manifest, medmnist, mvtec
+from sanoscope.cases.layouts import (
+    brats,
+    breast_histopathology,
+    class_folders,
+    folder,
+    kaggle_3m,
+    manifest,
+    medmnist,
+    mvtec,
+)
+from sanoscope.cases.slicing import Slicing
 
 
 class Layout(Protocol):
@@ -22,12 +32,15 @@ class Layout(Protocol):
     def recognises(self, path: Path) -> bool:
         """Whether the file or folder is laid out this way. Looks at as few files as will do."""
 
-    def read(self, path: Path, normal: str | None = None) -> Cases:
+    def read(self, path: Path, normal: str | None, slicing: Slicing) -> Cases:
         """All cases found there, with what the layout tells of label, subject, split, mask and position.
+
+        Volumes are given whole; they are sliced afterwards, whatever the layout.
 
         Args:
             path: The file or folder.
             normal: The group to be taken as normal, and all others as abnormal.
+            slicing: Tells the modality, where a layout has several.
 
         Raises:
             DataError: What is there cannot be used.
@@ -35,6 +48,15 @@ class Layout(Protocol):
 
 
 # The particular before the general: a folder of images is also what each of the others looks like.
-_IN_ORDER: tuple[Layout, ...] = (manifest, breast_histopathology, mvtec, medmnist, class_folders, folder)
+_IN_ORDER: tuple[Layout, ...] = (
+    manifest,
+    breast_histopathology,
+    brats,
+    kaggle_3m,
+    mvtec,
+    medmnist,
+    class_folders,
+    folder,
+)
 
 LAYOUTS = {layout.name: layout for layout in _IN_ORDER}

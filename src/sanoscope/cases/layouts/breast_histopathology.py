@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.layouts.listing import list_images, names_of, position_of
+from sanoscope.cases.slicing import Slicing
 from sanoscope.errors import OptionError
 
 name = "breast-histopathology"
@@ -25,7 +26,7 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any(any(folder.glob(PATCHES)) for folder in (path, path / SECOND_COPY))
 
 
-def read(path: Path, normal: str | None = None) -> Cases:
+def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """One copy of the patches: class 0 is normal; patient and position come from the name.
 
     Raises:

@@ -17,11 +17,12 @@ from sanoscope.cases.layouts.listing import (
     holds_images,
     list_images,
     names_of,
-    pair_masks,
+    pair,
     position_of,
     sub_folders,
 )
-from sanoscope.cases.readers import READERS, suffix_of
+from sanoscope.cases.readers import is_read
+from sanoscope.cases.slicing import Slicing
 
 name = "class-folders"
 
@@ -37,10 +38,10 @@ def recognises(path: Path) -> bool:
         return True
     if len(groups) == 1:
         return groups[0] in ABNORMAL_WORDS
-    return not any(file.is_file() and suffix_of(file) in READERS for file in path.iterdir())
+    return not any(file.is_file() and is_read(file) for file in path.iterdir())
 
 
-def read(path: Path, normal: str | None = None) -> Cases:
+def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """Every image in a class folder, at any depth in it; label by the folder's name.
 
     Images beside the class folders have no class and are left out. A split folder that has no class folders
@@ -51,7 +52,8 @@ def read(path: Path, normal: str | None = None) -> Cases:
         DataError: No class folder is named like a normal one, and ``normal`` is not given.
     """
     listing = list_images(path)
-    files, masks = pair_masks(listing.files)
+    paired = pair(listing.files)
+    files = paired.images
     has_splits = {plain(file.partition("/")[0]) for file in files if "/" in file} <= SPLIT_WORDS.keys()
     places = {file: _place(file, has_splits) for file in files}
     classed = {split for split, group in places.values() if group is not None}
@@ -67,8 +69,9 @@ def read(path: Path, normal: str | None = None) -> Cases:
             label=labels[group] if group is not None else None,
             group=group,
             split=split,
-            mask=path / masks[file] if file in masks else None,
+            mask=path / paired.masks[file] if file in paired.masks else None,
             position=position_of(case_name),
+            foreground=path / paired.foregrounds[file] if file in paired.foregrounds else None,
         )
         for file, case_name in zip(kept, names_of(kept), strict=True)
         for split, group in [places[file]]

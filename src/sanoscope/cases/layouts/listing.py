@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanoscope.cases.layouts.groups import listed
-from sanoscope.cases.readers import READERS, suffix_of
+from sanoscope.cases.readers import is_read, is_volume, read_types, suffix_of
 from sanoscope.errors import DataError
+
+# What the name of a file adds to that of its image, for the true abnormal pixels and for what belongs to the body.
+MASK_ENDINGS = ("_mask", "_seg")
+FOREGROUND_ENDINGS = ("_foreground", "_brainmask")
 
 POSITION = re.compile(r"_x(\d+)_y(\d+)(?![0-9])")
 
@@ -47,7 +51,7 @@ def list_images(folder: Path, left_out: Container[str] = ()) -> Listing:
     for file in _files(folder, left_out):
         if _is_hidden(file.rpartition("/")[2]):
             hidden += 1
-        elif suffix_of(file) in READERS:
+        elif is_read(file):
             images.append(file)
         else:
             others[suffix_of(file) or "without suffix"] += 1
@@ -56,13 +60,13 @@ def list_images(folder: Path, left_out: Container[str] = ()) -> Listing:
         notes.append(f"files of other types left out: {others.total()} ({listed(sorted(others))})")
     if not images:
         found = f" ({'; '.join(notes)})" if notes else ""
-        raise DataError(f"{folder}: no images here{found}; read are {', '.join(READERS)}")
+        raise DataError(f"{folder}: no images here{found}; read are {read_types()}")
     return Listing(sorted(images), notes)
 
 
 def holds_images(folder: Path) -> bool:
     """Whether any image lies below a folder; stops at the first."""
-    return any(suffix_of(file) in READERS and not _is_hidden(file.rpartition("/")[2]) for file in _files(folder))
+    return any(is_read(file) and not _is_hidden(file.rpartition("/")[2]) for file in _files(folder))
 
 
 def sub_folders(folder: Path) -> list[Path]:
@@ -113,19 +117,38 @@ def stem_of(file: str) -> str:
     return file[: len(file) - len(suffix_of(file))]
 
 
-def pair_masks(files: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The files that are images, and the mask of each that has one.
+@dataclass(frozen=True)
+class Paired:
+    """Image files with what belongs to them.
 
-    ``a_mask.png`` is the mask of ``a.png`` or ``a.tif`` in the same folder, and an image where there is none.
+    Attributes:
+        images: The files that are images.
+        masks: By image, the file with its abnormal pixels.
+        foregrounds: By image, the file with what belongs to the body.
     """
-    by_stem = {stem_of(file): file for file in files}
-    masks = {}
-    for stem, file in by_stem.items():
-        image = by_stem.get(stem.removesuffix("_mask"))
-        if stem.endswith("_mask") and image is not None:
-            masks[image] = file
-    of_images = set(masks.values())
-    return [file for file in files if file not in of_images], masks
+
+    images: list[str]
+    masks: dict[str, str]
+    foregrounds: dict[str, str]
+
+
+def pair(files: Sequence[str]) -> Paired:
+    """Tell images from the files that say something of them, by the endings of their names.
+
+    ``a_mask.png`` or ``a_seg.png`` is the mask of ``a.png`` or ``a.tif`` in the same folder, ``a_foreground.png``
+    or ``a_brainmask.png`` its foreground, and each an image where there is no such image; of volumes likewise.
+    """
+    by_stem = {(stem_of(file), is_volume(file)): file for file in files}
+    masks: dict[str, str] = {}
+    foregrounds: dict[str, str] = {}
+    for endings, found in ((MASK_ENDINGS, masks), (FOREGROUND_ENDINGS, foregrounds)):
+        for (stem, volume), file in by_stem.items():
+            for ending in endings:
+                image = by_stem.get((stem.removesuffix(ending), volume))
+                if stem.endswith(ending) and image is not None:
+                    found.setdefault(image, file)
+    of_images = {*masks.values(), *foregrounds.values()}
+    return Paired([file for file in files if file not in of_images], masks, foregrounds)
 
 
 def position_of(name: str) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""A CSV with one row an image: ``path,label,mask,subject,split``, of which only ``path`` is required."""
+"""A CSV with one row an image or volume: ``path,label,mask,subject,split``, of which only ``path`` is required."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sanoscope.cases.case import SPLITS, Case, Cases
+from sanoscope.cases.case import AXES, SPLITS, Case, Cases, VolumeSlice
+from sanoscope.cases.grid import read_grid
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups, listed
 from sanoscope.cases.layouts.listing import names_of, position_of
-from sanoscope.cases.readers import READERS, suffix_of, unread
-from sanoscope.errors import DataError, nearest
+from sanoscope.cases.readers import is_read, is_volume, suffix_of, unread
+from sanoscope.cases.slicing import Slicing
+from sanoscope.errors import DataError, ImageError, nearest
 
 name = "manifest"
 
 FILE_NAME = "manifest.csv"  # what is looked for in a folder
-COLUMNS = ("path", "label", "mask", "subject", "split", "group", "name", "x", "y")
+FILES = ("path", "mask", "foreground")  # columns that name files
+COLUMNS = (*FILES, "label", "subject", "split", "group", "name", "x", "y", "axis", "index")
 # As spreadsheets and pandas also write them: a column of integers with gaps comes out as 0.0 and 1.0.
 LABEL_WORDS = {"0": 0, "0.0": 0, "normal": 0, "1": 1, "1.0": 1, "abnormal": 1}
 
@@ -39,14 +42,15 @@ def recognises(path: Path) -> bool:
     return (path / FILE_NAME).is_file() or (path.is_file() and path.suffix.lower() == ".csv")
 
 
-def read(path: Path, normal: str | None = None) -> Cases:
+def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """The rows as cases, paths relative to the CSV's folder.
 
-    Besides the five columns, ``group`` (what the label is called), ``name``, ``x`` and ``y`` are understood.
+    Besides the five columns, ``foreground`` (a file), ``group`` (what the label is called), ``name``, ``x`` and
+    ``y`` are understood, and ``axis`` and ``index`` for one slice of a volume.
 
     Raises:
         DataError: The file is empty, has no ``path`` column, names a file that does not exist or is of a type
-            that is not read, or holds a label or split that is not understood.
+            that is not read, or holds a label, split or slice that is not understood.
         OptionError: ``normal`` is none of the labels.
     """
     file = path / FILE_NAME if path.is_dir() else path
@@ -63,6 +67,8 @@ def read(path: Path, normal: str | None = None) -> Cases:
             split=_split(file, row),
             mask=file.parent / row["mask"] if row["mask"] else None,
             position=_position(file, row, case_name),
+            slice=_slice(file, row),
+            foreground=file.parent / row["foreground"] if row["foreground"] else None,
         )
         for row, case_name, (label, group) in zip(rows, names, labels, strict=True)
     ]
@@ -90,7 +96,7 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
             raise DataError(f"{file}, row {number}: more values than columns; put quotes around commas")
         values = dict(zip(header, line, strict=False))
         # File names may begin or end with blanks; a subject with a stray one would be two subjects.
-        values = {key: text if key in ("path", "mask") else text.strip() for key, text in values.items()}
+        values = {key: text if key in FILES else text.strip() for key, text in values.items()}
         if any(values.values()):
             rows.append(Row(number, values))
             if not values.get("path"):
@@ -120,11 +126,13 @@ def _labels(file: Path, rows: list[Row], normal: str | None) -> list[tuple[int |
 def _names(file: Path, rows: list[Row]) -> list[str]:
     """The names given, or those that the paths give."""
     files = [os.path.normpath(row["path"]) for row in rows]
-    repeated = [path for path, times in Counter(files).items() if times > 1]
+    images = [(path, row["axis"], row["index"]) for path, row in zip(files, rows, strict=True)]
+    repeated = [image for image, times in Counter(images).items() if times > 1]
     if repeated:
-        numbers = [str(row.number) for row, path in zip(rows, files, strict=True) if path == repeated[0]]
-        raise DataError(f"{file}: '{repeated[0]}' is in rows {listed(numbers)}; keep one")
-    names = [row["name"] or default for row, default in zip(rows, names_from_paths(file.parent, files), strict=True)]
+        numbers = [str(row.number) for row, image in zip(rows, images, strict=True) if image == repeated[0]]
+        raise DataError(f"{file}: '{repeated[0][0]}' is in rows {listed(numbers)}; keep one")
+    defaults = names_from_paths(file.parent, files)
+    names = [row["name"] or default for row, default in zip(rows, defaults, strict=True)]
     for row, case_name in zip(rows, names, strict=True):
         if case_name.startswith("/") or ".." in case_name.split("/"):
             raise DataError(f"{file}, row {row.number}: name '{case_name}' leads out of a folder; names may not")
@@ -142,7 +150,9 @@ def names_from_paths(folder: Path, paths: Sequence[str]) -> list[str]:
         absolute = [os.path.abspath(folder / file) for file in files]  # noqa: PTH100 - links stay as they are
         base = os.path.commonpath([os.path.dirname(file) for file in absolute])  # noqa: PTH120
         files = [os.path.relpath(file, base) for file in absolute]
-    return names_of([file.replace(os.sep, "/") for file in files])
+    distinct = list(dict.fromkeys(files))
+    names = dict(zip(distinct, names_of([file.replace(os.sep, "/") for file in distinct]), strict=True))
+    return [names[file] for file in files]
 
 
 def _split(file: Path, row: Row) -> str | None:
@@ -162,13 +172,38 @@ def _position(file: Path, row: Row, case_name: str) -> tuple[int, int] | None:
         raise DataError(f"{file}, row {row.number}: {found} are no whole numbers of pixels") from error
 
 
+def _slice(file: Path, row: Row) -> VolumeSlice | None:
+    """The slice that a row names; None for a whole volume or an image, and where the header cannot be read."""
+    axis, index = row["axis"], row["index"]
+    path = file.parent / row["path"]
+    if not (axis or index):
+        return None
+    if axis not in AXES or not index.isdecimal() or not is_volume(path):
+        found = f"axis '{axis}', index '{index}' of '{row['path']}'"
+        raise DataError(f"{file}, row {row.number}: {found} is no slice; give {', '.join(AXES)} and a whole number")
+    try:
+        count = read_grid(path).canonical_shape[AXES[axis]]
+    except ImageError:
+        return None
+    if int(index) >= count:
+        raise DataError(f"{file}, row {row.number}: '{row['path']}' has {count} {axis} slices, no slice {index}")
+    return VolumeSlice(axis, int(index), count)
+
+
 def _check_files(file: Path, rows: list[Row], cases: list[Case]) -> None:
     missing = []
     for row, case in zip(rows, cases, strict=True):
-        for column, path in (("path", case.path), ("mask", case.mask)):
-            if path is not None and suffix_of(path) not in READERS:
+        for column, path in zip(FILES, (case.path, case.mask, case.foreground), strict=True):
+            if path is None:
+                continue
+            if not is_read(path):
                 raise DataError(f"{file}, row {row.number}: '{row[column]}': {unread(suffix_of(path))}")
-            if path is not None and not path.exists():
+            if is_volume(path) != is_volume(row["path"]):
+                kinds = "a volume and an image" if is_volume(path) else "an image and a volume"
+                raise DataError(
+                    f"{file}, row {row.number}: '{row[column]}' and '{row['path']}' are {kinds}; give two of a kind"
+                )
+            if not path.exists():
                 missing.append((row.number, row[column]))
     if missing:
         number, first = missing[0]

@@ -11,7 +11,8 @@ import numpy as np
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups
-from sanoscope.cases.readers import READERS, suffix_of
+from sanoscope.cases.readers import is_read, suffix_of
+from sanoscope.cases.slicing import Slicing
 from sanoscope.errors import DataError
 
 name = "medmnist"
@@ -20,12 +21,12 @@ name = "medmnist"
 def recognises(path: Path) -> bool:
     """An ``.npz`` file, or a folder with a single one and no images beside it."""
     if path.is_dir():
-        suffixes = [suffix_of(file) for file in path.iterdir() if file.is_file()]
-        return suffixes.count(".npz") == 1 and not READERS.keys() & set(suffixes)
+        files = [file for file in path.iterdir() if file.is_file()]
+        return [suffix_of(file) for file in files].count(".npz") == 1 and not any(map(is_read, files))
     return path.suffix.lower() == ".npz"
 
 
-def read(path: Path, normal: str | None = None) -> Cases:
+def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """The images of all splits, in memory. Labels 0 and 1 are normal and abnormal; more need ``normal``.
 
     Raises:

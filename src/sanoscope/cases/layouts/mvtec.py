@@ -10,6 +10,7 @@ from pathlib import Path
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.layouts.groups import labels_of_groups
 from sanoscope.cases.layouts.listing import list_images, names_of, stem_of
+from sanoscope.cases.slicing import Slicing
 from sanoscope.errors import DataError
 
 name = "mvtec"
@@ -22,7 +23,7 @@ def recognises(path: Path) -> bool:
     return (path / "train" / "good").is_dir() and (path / "test").is_dir()
 
 
-def read(path: Path, normal: str | None = None) -> Cases:
+def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """The images of ``train`` and ``test``, ``good`` being normal unless another group is named.
 
     Raises:

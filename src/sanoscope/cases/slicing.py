@@ -1,0 +1,50 @@
+"""Which slices of a volume, or of a numbered series of images, are used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sanoscope.cases.case import AXES
+from sanoscope.errors import OptionError, nearest
+
+MODALITIES = ("flair", "t1", "t1ce", "t2")  # as BraTS calls them
+CENTRAL = re.compile(r"central:([1-9]\d*)")
+RANGE = re.compile(r"(-?\d+)?:(-?\d+)?")
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """How volumes are sliced.
+
+    Attributes:
+        axis: ``"axial"``, ``"coronal"`` or ``"sagittal"``.
+        slices: ``"all"``; ``"central:N"``, the N in the middle; or ``"start:stop"`` as Python counts, from
+            feet, back or left, negative numbers from the other end.
+        modality: Which image of a case is read where a layout has several.
+    """
+
+    axis: str = "axial"
+    slices: str = "all"
+    modality: str = "flair"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("axis", self.axis, list(AXES)), ("modality", self.modality, list(MODALITIES))):
+            if value not in known:
+                raise OptionError(f"data.{name}={value} is unknown; {nearest(value, known)}")
+        if self.slices != "all" and not CENTRAL.fullmatch(self.slices) and not RANGE.fullmatch(self.slices):
+            raise OptionError(f"data.slices={self.slices} is not understood; write all, central:10 or 20:-20")
+
+    def positions(self, count: int) -> range:
+        """The chosen of ``count`` slices. Of an even number in an odd count, the middle lies one further up.
+
+        For 155 slices ``central:10`` is 73 to 82, as in paper E.
+        """
+        if found := CENTRAL.fullmatch(self.slices):
+            chosen = min(int(found[1]), count)
+            start = (count - chosen + 1) // 2
+            return range(start, start + chosen)
+        if found := RANGE.fullmatch(self.slices):
+            ends = [int(number) if number else None for number in found.groups()]
+            return range(count)[slice(*ends)]
+        return range(count)

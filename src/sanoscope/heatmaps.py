@@ -1,0 +1,79 @@
+"""Maps of many cases on the network's grid, with the way back to each file's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sanoscope.preparation.geometry import Geometry
+
+Trace = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """The maps of all cases.
+
+    Attributes:
+        values: The deciding maps ``(N, h, w)`` float32, higher is more abnormal.
+        traces: One per case.
+        geometry: Knows the way back.
+        scale: The value above which hardly any pixel of held-out normals lies; what overlays show as strong.
+        name: Of the deciding map, such as ``"rec-grad"``.
+        others: Further maps of the same shape by name: the model's other ones, and the trivial ones.
+        trivial: Which of the others need no model.
+        scales: Of the others, as ``scale``.
+        thresholds: For each map by name, thresholds by what they are called, such as ``"p95"``.
+        foreground: ``(N, h, w)`` bool, what belongs to the body; None where everything does.
+    """
+
+    values: np.ndarray
+    traces: Sequence[Trace]
+    geometry: Geometry
+    scale: float
+    name: str = "map"
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    trivial: Sequence[str] = ()
+    scales: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    foreground: np.ndarray | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Every map, the deciding one first."""
+        return [self.name, *self.others]
+
+    def of(self, name: str) -> np.ndarray:
+        """One kind of map of all cases, ``(N, h, w)``."""
+        return self.values if name == self.name else self.others[name]
+
+    def scale_of(self, name: str) -> float:
+        """What overlays of a kind of map show as strong."""
+        return self.scale if name == self.name else self.scales[name]
+
+    def on_source_grid(self, index: int, name: str | None = None) -> np.ndarray:
+        """A map of one case, the deciding one if none is named, ``(H, W)`` as its file."""
+        return self.geometry.restore(self.of(name or self.name)[index], self.traces[index])
+
+    def foreground_on_source_grid(self, index: int) -> np.ndarray | None:
+        """What belongs to the body in one case, ``(H, W)`` bool; None where everything does."""
+        if self.foreground is None:
+            return None
+        return self.geometry.restore(self.foreground[index].astype(np.float32), self.traces[index]) >= 0.5
+
+    def source_size(self, index: int) -> tuple[int, int]:
+        """Height and width of one case's file."""
+        height, width, *_ = next(record for record in self.traces[index] if record)
+        return height, width
+
+    def subset(self, indices: np.ndarray) -> Heatmaps:
+        """The maps of some of the cases, in the order given."""
+        return replace(
+            self,
+            values=self.values[indices],
+            traces=[self.traces[i] for i in indices],
+            others={name: values[indices] for name, values in self.others.items()},
+            foreground=None if self.foreground is None else self.foreground[indices],
+        )

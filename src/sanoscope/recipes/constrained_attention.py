@@ -1,0 +1,274 @@
+"""Silva-Rodríguez, Naranjo, Dolz: Looking at the whole picture: constrained unsupervised anomaly segmentation.
+
+A VAE whose encoder is made to look at the whole of a healthy brain: the class activation map of its mean has to cover
+a share of the image. What it looks at more than at the rest, in a new image, is taken for abnormal. The rows of the
+paper's tables and the later journal version are presets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sanoscope.recipe import Option, Part, Recipe
+from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, TRAINING
+
+PAPER = "Silva-Rodríguez, Naranjo, Dolz: Looking at the whole picture: constrained unsupervised anomaly segmentation"
+
+STATED = "paper"
+CODE = "released code"
+BOTH = "paper and released code"
+JOURNAL = "the journal version, not the paper"
+
+# Every value of the paper and its released code, whatever the recipe's defaults are.
+PAPER_VALUES: Mapping[str, Any] = {
+    "preparation.image_size": 224,
+    "preparation.interpolation": "area",
+    "preparation.channels": "grey",
+    "preparation.foreground": "nonzero",
+    "preparation.intensity": "maximum",
+    "preparation.statistics": "volume",
+    "preparation.matching": "histogram",
+    "preparation.erosion": 6,
+    "preparation.augmentation": "none",
+    "network.latent": 32,
+    "network.variant": "conference",
+    "network.stem": "bare",
+    "network.normalization": "batch",
+    "network.max_pool": True,
+    "network.block": 1,
+    "network.weighting": "gradient",
+    "network.statistics": "batch",
+    "objective.reconstruction": "bce",
+    "objective.reduction": "mean",
+    "objective.beta": 1.0,
+    "objective.constraint": "barrier",
+    "objective.slack": 0.2,
+    "objective.sharpness": 20.0,
+    "objective.two_sided": False,
+    "objective.weight": 10.0,
+    "objective.pretraining": 400,
+    "objective.ramp": 0,
+    "objective.attention_area": "image",
+    "objective.attention_grid": "map",
+    "training.epochs": 300,
+    "training.max_iterations": 0,
+    "training.batch_size": 32,
+    "training.drop_last": True,
+    "training.optimizer": "adam",
+    "training.learning_rate": 1e-4,
+    "training.schedule": "constant",
+    "training.weight_decay": 0.0,
+    "training.average": 0.0,
+    "scoring.map": "attention",
+    "scoring.scaling": "image",
+    "scoring.sign": 1,
+    "scoring.smoothing": 0.0,
+    "decision.map_threshold": 0.5,
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": PAPER_VALUES,
+    "vae": {**PAPER_VALUES, "objective.constraint": "none", "scoring.map": "residual"},
+    "cavga": {
+        **PAPER_VALUES,
+        "objective.constraint": "l1",
+        "objective.slack": 0.0,
+        "scoring.sign": -1,  # its map is one less the attention
+    },
+    "journal": {
+        **PAPER_VALUES,
+        "network.variant": "journal",
+        "network.weighting": "channel-mean",
+        "objective.reduction": "sum",
+        "objective.slack": 0.01,
+        "objective.sharpness": 10.0,
+        "objective.weight": 1000.0,
+        "objective.pretraining": 1650,  # 50 epochs of the 268 images, in batches of 8
+        "objective.attention_grid": "image",
+        "training.batch_size": 8,
+        "training.learning_rate": 1e-5,
+        "preparation.erosion": 10,
+    },
+}
+
+
+def _sourced(part: Part, source: str, **defaults: object) -> Part:
+    """The part with other defaults that all come from one source."""
+    return part.updated(
+        **{name: replace(part.options[name], default=value, source=source) for name, value in defaults.items()}
+    )
+
+
+_PREPARATION = _sourced(
+    PREPARATION,
+    BOTH,
+    image_size=224,
+    interpolation="area",
+    channels="grey",
+    foreground="nonzero",
+    intensity="maximum",
+    statistics="volume",
+    matching="histogram",
+    erosion=6,
+)
+
+_NETWORK = Part(
+    "sanoscope.networks.residual_vae:ResidualVAE",
+    {
+        "latent": Option(32, "latent dimensions; the paper tries 128 too", BOTH, minimum=1),
+        "variant": Option(
+            "conference",
+            "the journal's has no max-pool, a grid of latents and basic blocks in the decoder",
+            BOTH,
+            choices=("conference", "journal"),
+        ),
+        "stem": Option(
+            "bare",
+            "first convolution without batch norm and ReLU, or in full as in a ResNet",
+            CODE,
+            choices=("bare", "full"),
+        ),
+        "normalization": Option(
+            "batch",
+            "of the encoder: batch norm, or group norm, which couples no images",
+            BOTH,
+            choices=("batch", "group"),
+        ),
+        "max_pool": Option(True, "max-pooling after the stem; without it attention is twice as fine", BOTH),
+        "block": Option(1, "block of the encoder that attention is taken from", BOTH, choices=(1, 2, 3, 4)),
+        "weighting": Option(
+            "gradient",
+            "channels weighed by their gradients; by these as constants in training; or all alike, as the journal's "
+            "code does",
+            BOTH,
+            choices=("gradient", "detached", "channel-mean"),
+        ),
+        "statistics": Option(
+            "batch",
+            "statistics of the batch norms that attention is computed through in training: the batch's, in which the "
+            "gradients of images cancel each other, or running ones, as in scoring, at the cost of another pass",
+            CODE,
+            choices=("batch", "running"),
+        ),
+    },
+)
+
+_OBJECTIVE = Part(
+    "sanoscope.objectives.constrained_elbo:ConstrainedELBO",
+    {
+        "reconstruction": Option(
+            "bce",
+            "binary cross-entropy, squared error or 1 - SSIM",
+            BOTH,
+            choices=("bce", "l2", "ssim"),
+        ),
+        "reduction": Option(
+            "mean",
+            "mean over an image's pixels and latent dimensions, or sums as in the journal version",
+            f"{CODE}; λ and t are tuned to it",
+            choices=("mean", "sum"),
+        ),
+        "beta": Option(1.0, "weight of the KL term", CODE, minimum=0),
+        "constraint": Option(
+            "barrier",
+            "extended log-barrier, a penalty of the image's or of each pixel's lack of attention, or none",
+            BOTH,
+            choices=("barrier", "l2-image", "l2-pixel", "l1", "none"),
+        ),
+        "slack": Option(0.2, "p, the share of the image that attention may leave out", BOTH, minimum=0),
+        "sharpness": Option(20.0, "t of the barrier", BOTH, minimum=0),
+        "two_sided": Option(
+            False, "let penalties punish too much attention as well", "too much of it breaks no bound; code has |c|"
+        ),
+        "weight": Option(10.0, "λ, the weight of the constraint", BOTH, minimum=0),
+        "pretraining": Option(400, "iterations without the constraint", STATED, minimum=0),
+        "ramp": Option(0, "iterations after those in which the weight rises to λ", BOTH, minimum=0),
+        "attention_area": Option(
+            "image",
+            "average attention over the image, or its foreground",
+            BOTH,
+            choices=("image", "foreground"),
+        ),
+        "attention_grid": Option(
+            "map",
+            "constrain attention on its own grid, or upsampled to the image as in the journal version",
+            BOTH,
+            choices=("map", "image"),
+        ),
+    },
+)
+
+_STEPS = _sourced(
+    _sourced(TRAINING, BOTH, epochs=300, batch_size=32, optimizer="adam", learning_rate=1e-4, drop_last=True),
+    CODE,
+    weight_decay=0.0,
+)
+# Second-order gradients cannot be compiled.
+_TRAINING = Part(
+    "sanoscope.training.constrained:ConstrainedTraining",
+    {name: option for name, option in _STEPS.options.items() if name != "compile"},
+)
+
+_SCORING = Part(
+    "sanoscope.scoring.attention:AttentionScoring",
+    {
+        "map": Option(
+            "attention",
+            "the map that decides: where the encoder looks, or what the decoder misses",
+            BOTH,
+            choices=("attention", "residual"),
+        ),
+        "score": Option(
+            "map-mean",
+            "the score that decides: mean or maximum of the deciding map, the ELBO, its KL, or the mean squared error",
+            "the paper scores no images; the maximum of a map that is scaled by image is always 1",
+            choices=("map-mean", "map-max", "elbo", "kl", "mse"),
+        ),
+        "also": Option(
+            "all", "other scores and maps computed beside them", "they cost little", choices=("all", "none")
+        ),
+        "scaling": Option(
+            "image",
+            "attention from 0 to 1 by each image's least and greatest value, or by percentiles of training normals",
+            CODE,
+            choices=("image", "training"),
+        ),
+        "sign": Option(1, "1 where anomalies have more attention, -1 where they have less", BOTH, choices=(1, -1)),
+        "smoothing": Option(0.0, "Gaussian over the map, its σ in pixels; 0 is off", BOTH, minimum=0),
+        "precision": Option(
+            "float32",
+            "arithmetic of scoring; auto takes bfloat16 where the processor has units for it",
+            "gradients are small differences",
+            choices=("auto", "float32", "bfloat16"),
+        ),
+    },
+)
+
+_DECISION = _sourced(DECISION, STATED, map_threshold=0.5)
+
+CONSTRAINED_ATTENTION_VAE = Recipe(
+    "constrained-attention-vae",
+    "VAE with size-constrained attention",
+    PAPER,
+    {
+        "data": DATA,
+        "preparation": _PREPARATION,
+        "network": _NETWORK,
+        "objective": _OBJECTIVE,
+        "training": _TRAINING,
+        "scoring": _SCORING,
+        "decision": _DECISION,
+    },
+    (
+        "The paper's 13.3 and 15.0 million parameters count the unused stem and classifier of the ResNet-18 it takes; "
+        "at 224 pixels the encoder has 12,775,808 and the decoder 1,771,841.",
+        "The paper's learning rate is 1e-4, that of the released main script 1e-5.",
+        "With scoring.scaling=image the map of every image reaches 1, a healthy one's too.",
+        "Runs differ much by their seed: report several.",
+    ),
+    presets=PRESETS,
+)
+
+RECIPES = (CONSTRAINED_ATTENTION_VAE,)

@@ -1,0 +1,67 @@
+"""What every way of scoring gives, and what it offers to those who run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from sanoscope.networks.variational import VariationalAutoencoder
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring gives for a batch.
+
+    Attributes:
+        scores: ``(B,)`` each, by name; higher is more abnormal.
+        maps: ``(B, H, W)`` each, by name, the deciding one first; finite, not negative, higher is more abnormal.
+        reconstructions: ``(B, C, H, W)``, the model's healthy version of the image.
+    """
+
+    scores: dict[str, Tensor]
+    maps: dict[str, Tensor]
+    reconstructions: Tensor
+
+
+class Scoring(Protocol):
+    """From a trained network to scores and maps; what it gives for an image does not depend on the batch.
+
+    Attributes:
+        names: Of the scores, the deciding one first.
+        map_names: Of the maps, the deciding one first.
+        precision: ``float32``, ``bfloat16`` or ``auto``.
+        learned: What ``learn`` found out, by name; kept with the model.
+    """
+
+    names: tuple[str, ...]
+    map_names: tuple[str, ...]
+    precision: str
+    learned: dict[str, np.ndarray]
+
+    def learn(
+        self, network: VariationalAutoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]
+    ) -> dict[str, np.ndarray]:
+        """Find out what scoring has to know of training normals, and keep it in ``learned``.
+
+        Args:
+            network: Trained, in evaluation mode.
+            batches: Images ``(B, C, H, W)`` and their inside ``(B, H, W)`` bool or None.
+        """
+
+    def __call__(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None) -> Scored:
+        """Score images ``(B, C, H, W)``; outside of ``inside`` ``(B, H, W)``, where it is given, maps are 0."""
+
+    def deciding(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None) -> Tensor:
+        """The deciding score alone, ``(B,)``."""
+
+    def latents(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
+        """Posterior means ``(B, L)``."""
+
+
+def inside_only(maps: Tensor, inside: Tensor | None) -> Tensor:
+    """Maps ``(B, H, W)`` that are 0 where nothing is looked for; None looks everywhere."""
+    return maps if inside is None else maps * inside

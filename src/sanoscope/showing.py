@@ -1,0 +1,144 @@
+"""From what scoring gives to what people look at: maps with their scales, and the pictures of the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sanoscope.calibration import Calibration, map_thresholds
+from sanoscope.cases.case import Case
+from sanoscope.cases.masks import true_mask
+from sanoscope.errors import ImageError
+from sanoscope.findings import Findings, Shown
+from sanoscope.heatmaps import Heatmaps, Trace
+from sanoscope.preparation.pictures import Pictures
+from sanoscope.preparation.preparation import Preparation
+from sanoscope.recipe import Recipe
+from sanoscope.report import images as display
+from sanoscope.scoring.inference import BatchResult, Inference
+from sanoscope.scoring.trivial import MAP_NAMES as TRIVIAL_MAPS
+
+# The share of held-out normal pixels that overlays may show at full strength.
+MAP_QUANTILE = 0.999
+# So many pixels tell that quantile well enough.
+SAMPLED_PIXELS = 5_000_000
+# Volumes that a report shows, and how many slices of each: what fits on a screen.
+MONTAGE_VOLUMES, MONTAGE_SLICES, MONTAGE_COLUMNS = 3, 24, 6
+
+
+def map_scale(maps: np.ndarray) -> float:
+    """The value above which hardly any pixel of maps ``(N, H, W)`` lies."""
+    return float(np.quantile(maps.ravel()[:: max(maps.size // SAMPLED_PIXELS, 1)], MAP_QUANTILE))
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What pictures of a detector's findings need.
+
+    Attributes:
+        recipe: For the thresholds of maps.
+        preparation: Fitted.
+        calibration: For the scales of maps.
+        inference: Gives further maps and reconstructions of the cases in the gallery.
+    """
+
+    recipe: Recipe
+    preparation: Preparation
+    calibration: Calibration
+    inference: Inference
+
+    def heatmaps(self, pictures: Pictures, result: BatchResult) -> Heatmaps:
+        """The maps with their way back, scales and thresholds."""
+        deciding, *others = result.maps
+        # A map that was not computed for the held-out normals is scaled by what there is.
+        known = self.calibration.map_scales
+        scales = {name: known[name] if name in known else map_scale(maps) for name, maps in result.maps.items()}
+        thresholds = map_thresholds(self.recipe, self.calibration)
+        return Heatmaps(
+            values=result.maps[deciding],
+            traces=pictures.traces,
+            geometry=self.preparation.geometry,
+            scale=scales.pop(deciding),
+            name=deciding,
+            others={name: result.maps[name] for name in others},
+            trivial=[name for name in others if name in TRIVIAL_MAPS],
+            scales=scales,
+            thresholds={name: thresholds.get(name, {}) for name in result.maps},
+            foreground=result.foreground,
+        )
+
+    def with_gallery(self, findings: Findings, pictures: Pictures) -> Findings:
+        """The findings with pictures of the cases worth looking at, and montages of volumes."""
+        wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
+        shown = dict(zip(wanted, self._shown(pictures.subset(wanted)), strict=True)) if wanted else {}
+        montages = {
+            name: self._montage(pictures.subset(indices)) for name, indices in _volumes_to_show(findings).items()
+        }
+        return replace(findings, shown=shown, montages=montages)
+
+    def _shown(self, pictures: Pictures) -> Iterator[Shown]:
+        prepared, reconstructions = self.inference.pictures(pictures)
+        heatmaps = self.heatmaps(pictures, self.inference.run(pictures, all_maps=True))
+        for position, (case, trace) in enumerate(zip(pictures.cases, pictures.traces, strict=True)):
+            image = self._displayed(prepared[position], prepared[position])
+            overlays = {
+                name: display.overlay(image, heatmaps.of(name)[position], heatmaps.scale_of(name))
+                for name in heatmaps.names
+                if name not in heatmaps.trivial
+            }
+            truth = self._truth(case, trace)
+            yield Shown(
+                image,
+                self._displayed(reconstructions[position], prepared[position]),
+                overlays.pop(heatmaps.name),
+                None if truth is None else display.outlined(image, truth),
+                overlays,
+            )
+
+    def _montage(self, pictures: Pictures) -> np.ndarray:
+        """The slices of a volume under their maps, with the outline of what is truly abnormal where it is known."""
+        prepared = torch.cat([images for images, _ in self.inference.prepared(pictures)])
+        heatmaps = self.heatmaps(pictures, self.inference.run(pictures))
+        tiles = []
+        for position, (case, trace) in enumerate(zip(pictures.cases, pictures.traces, strict=True)):
+            image = self._displayed(prepared[position], prepared)
+            tile = display.overlay(image, heatmaps.values[position], heatmaps.scale)
+            truth = self._truth(case, trace)
+            tiles.append(tile if truth is None else display.outlined(tile, truth))
+        return display.montage(tiles, MONTAGE_COLUMNS)
+
+    def _displayed(self, pixels: Tensor, like: Tensor) -> np.ndarray:
+        """Prepared pixels ``(C, H, W)`` for the screen, black and white as for the image or images ``like``."""
+        low, high = self.preparation.intensity.display_range(like)
+        return display.display(pixels.permute(1, 2, 0).cpu().numpy(), low, high)
+
+    def _truth(self, case: Case, trace: Trace) -> np.ndarray | None:
+        """What is truly abnormal, on the network's grid; None where nothing is known or nothing abnormal."""
+        try:
+            truth = true_mask(case)
+        except ImageError:  # a mask that cannot be used is the evaluation's to report
+            return None
+        if truth is None or not truth.any():
+            return None
+        return self.preparation.geometry.follow(truth, trace)
+
+
+def _volumes_to_show(findings: Findings) -> dict[str, list[int]]:
+    """Indices of evenly chosen slices of the most abnormal volumes, by the volume's name."""
+    volumes: dict[str, list[int]] = {}
+    for index, case in enumerate(findings.cases):
+        if case.slice is not None:
+            volumes.setdefault(str(PurePath(case.name).parent), []).append(index)
+    ranked = sorted(volumes, key=lambda name: -findings.score[volumes[name]].max())
+    return {name: _evenly(volumes[name], MONTAGE_SLICES) for name in ranked[:MONTAGE_VOLUMES]}
+
+
+def _evenly(indices: list[int], most: int) -> list[int]:
+    if len(indices) <= most:
+        return indices
+    return [indices[i] for i in np.linspace(0, len(indices) - 1, most).round().astype(int)]

@@ -1,0 +1,125 @@
+"""Where on brain slices: the β-VAE's predictors and constrained attention, every run that docs/results.md reports.
+
+    python studies/localisation.py DATA [--work FOLDER] [--only NAME]
+
+DATA is a folder with the collection ``lgg``. Each run is written to docs/results/ when it is done, and a run that is
+there is not repeated; an interrupted training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, circumstances, sides, write
+
+from sanoscope import Detector, Findings, get_recipe, load_cases
+from sanoscope.console import say
+
+COLLECTION = "lgg"
+# Of the subjects' masks, what the paper's ensemble is fitted on.
+ENSEMBLE = 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    Attributes:
+        row: Name of the row in the table.
+        recipe: Its recipe.
+        preset: Of the recipe, or None.
+        options: What else differs from the recipe's defaults, the budget among it.
+        seed: Of the training.
+        scored: Further options that the trained model is scored with, by name of the result.
+    """
+
+    row: str
+    recipe: str
+    preset: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    scored: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{COLLECTION}-{self.row}-seed{self.seed}"
+
+
+# 1,500 steps with ten times the paper's step size stand for its 500 epochs, about 8,000 steps on these slices.
+_BETA_BUDGET = {"training.max_iterations": 1500, "training.learning_rate": 1e-3, "training.precision": "float32"}
+PROJECTED = {"projection": {"scoring.map": "proj-rec-error", "scoring.also": "none"}}
+LATENTS, BETAS = (32, 64, 256), (0.1, 0.5, 1.0, 2.0, 10.0)
+GRID = [(latent, 1.0) for latent in LATENTS] + [(64, beta) for beta in BETAS if beta != 1.0]
+# Those that the paper's text is about.
+REPEATED = ((64, 1.0), (64, 10.0))
+
+
+def _beta_run(latent: int, beta: float, seed: int) -> Run:
+    options = {**_BETA_BUDGET, "network.latent": latent, "objective.beta": beta}
+    projected = PROJECTED if latent == 64 else {}
+    return Run(f"beta-vae-latent{latent}-beta{beta:g}", "beta-vae", None, options, seed, projected)
+
+
+RUNS = [_beta_run(latent, beta, 0) for latent, beta in GRID]
+RUNS += [_beta_run(latent, beta, seed) for latent, beta in REPEATED for seed in (1, 2)]
+
+
+def main() -> None:
+    """Do what is not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for models and findings")
+    parser.add_argument("--only", default="", help="only runs whose name contains this")
+    arguments = parser.parse_args()
+    for run in RUNS:
+        file = RESULTS / f"{run.name}.json"
+        if arguments.only in run.name and not file.exists():
+            say(f"== {run.name}")
+            write(file, carry_out(run, arguments.data / COLLECTION, arguments.work / run.name))
+
+
+def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
+    """Fit, score and evaluate one run."""
+    declared = get_recipe(run.recipe)
+    recipe = (declared.preset(run.preset) if run.preset else declared).with_options(run.options)
+    cases = load_cases(data)
+    detector = Detector(recipe, seed=run.seed)
+    detector.fit(cases, folder=work / "training", resume=True)
+    detector.save(work / "model")
+    findings = detector.score(cases.test)
+    findings.save(work / "findings")
+    results = {"test": _evaluation(findings)}
+    if "kl-grad" in findings.maps.names:
+        others, everything = findings.with_ensemble(ENSEMBLE, run.seed)
+        results |= {"ensemble": _evaluation(others), "ensemble, all": _evaluation(everything)}
+    for name, options in run.scored.items():
+        results[name] = _evaluation(Detector.load(work / "model").adjust(options).score(cases.test))
+    return {
+        "row": run.row,
+        "recipe": run.recipe,
+        "preset": run.preset,
+        "changed": dict(recipe.changes),
+        "collection": COLLECTION,
+        "seed": run.seed,
+        "sides": sides(cases),
+        "evaluations": results,
+        **circumstances(detector),
+    }
+
+
+def _evaluation(findings: Findings) -> dict[str, Any]:
+    """Results of images and of pixels, with what belongs to them."""
+    pixels, notes = findings.pixel_tables()
+    return {
+        "images": [row.to_json() for row in findings.evaluate()],
+        "pixels": {title: [row.to_json() for row in rows] for title, rows in pixels.items()},
+        "notes": [note for note in (*findings.notes, *notes) if "/" not in note],
+    }
+
+
+if __name__ == "__main__":
+    main()
