@@ -18,7 +18,7 @@ from command_line import finished, sanoscope
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import ModelError, OptionError
 from sanoscope.networks.folding import folded
-from sanoscope.networks.gradcam import class_activation_map
+from sanoscope.networks.gradcam import channel_weights, class_activation_map
 from sanoscope.networks.residual_vae import ResidualVAE
 from sanoscope.networks.resnet import BasicBlock
 from sanoscope.networks.variational import parameter_count
@@ -48,7 +48,7 @@ def narrow(**options: Any) -> ResidualVAE:
     vae, latent = network(**options), options["latent"]
     vae.encoder.conv1 = nn.Conv2d(1, 4, 7, 2, 3, bias=False)
     for number, (before, after) in enumerate([(4, 4), (4, 4), (4, 8), (8, 8)], start=1):
-        vae.encoder.set_submodule(f"layer{number}", BasicBlock(before, after, 1 if number == 1 else 2))
+        vae.encoder.set_submodule(f"layer{number}", nn.Sequential(BasicBlock(before, after, 1 if number == 1 else 2)))
     vae.mean, vae.logvar = (nn.Sequential(nn.Flatten(), nn.Linear(8, latent)) for _ in range(2))
     grown = (nn.Upsample(scale_factor=4), nn.Conv2d(4, 1, 3, padding=1))
     vae.decoder = nn.Sequential(nn.Linear(latent, 256), nn.Unflatten(1, (4, 8, 8)), *grown)
@@ -162,6 +162,29 @@ def test_gradient_of_the_map_reaches_the_first_convolution(block: int) -> None:
         assert gradients[weighting] is not None
         assert gradients[weighting].abs().sum() > 0
     assert not torch.allclose(gradients["gradient"], gradients["detached"])
+
+
+def test_shared_weights_are_the_mean_of_the_images_own() -> None:
+    vae = network(64).eval()
+    mean, _, activations = vae.encode_with_features(brains(3, 64))
+    own = channel_weights(mean, activations)
+    mean, _, activations = vae.encode_with_features(brains(3, 64))
+    cam = class_activation_map(mean, activations, "shared")
+    torch.testing.assert_close(
+        cam, torch.einsum("k,bkhw->bhw", own.mean(0), activations.detach()), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_the_first_unit_of_a_block_is_on_the_way(block: int) -> None:
+    whole, half = (network(64, unit=unit).eval() for unit in (2, 1))
+    images = brains(2, 64)
+    activations = half.features(images, block)
+    unit = half.encoder.get_submodule(f"layer{block}.1")
+    torch.testing.assert_close(unit(activations), whole.features(images, block))
+    assert not torch.allclose(activations, whole.features(images, block))
+    for found, expected in zip(half.posterior(activations, block), whole.encode(images), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_second_order_gradient_is_that_of_finite_differences() -> None:
@@ -420,6 +443,20 @@ def test_scaling_by_training_normals(vae: ResidualVAE, images: Tensor, inside: T
         other = scoring(scaling="training", sign=-sign, also="none")
         other.learned = learned  # adjusted on a fitted model
         assert other(vae, images, inside).maps["attention"].max() < 2
+
+
+def test_shared_weights_are_learned_of_training_normals(images: Tensor, inside: Tensor) -> None:
+    vae = network(weighting="shared").eval()
+    way = scoring(also="none", scaling="training")
+    with pytest.raises(ModelError, match="fit again"):
+        way(vae, images, inside)
+    way.learn(vae, [(images[:2], inside[:2]), (images[2:], inside[2:])])
+    mean, _, activations = vae.encode_with_features(images)
+    expected = channel_weights(mean, activations).mean(0)
+    torch.testing.assert_close(torch.from_numpy(way.learned["channel_weights"]), expected, rtol=1e-4, atol=1e-7)
+    # They are those of the training, whatever is scored, so that an image alone has the same map.
+    together, alone = way(vae, images, inside), way(vae, images[:1], inside[:1])
+    torch.testing.assert_close(together.maps["attention"][:1], alone.maps["attention"], rtol=1e-4, atol=1e-5)
 
 
 def test_smoothing_stays_inside(vae: ResidualVAE, images: Tensor, inside: Tensor) -> None:

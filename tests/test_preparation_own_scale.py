@@ -15,7 +15,10 @@ from sanoscope.preparation.preparation import Preparation
 from sanoscope.preparation.volume_statistics import VolumeStatistics
 from sanoscope.recipes import get_recipe
 
-every_mode = pytest.mark.parametrize("mode", MODES)
+# The robust mode has a range of its own.
+PLAIN_MODES = tuple(mode for mode in MODES if mode != "robust")
+
+every_mode = pytest.mark.parametrize("mode", PLAIN_MODES)
 
 
 def picture(seed: int = 0, channels: int = 2, volume: VolumeStatistics | None = None) -> Picture:
@@ -67,7 +70,7 @@ def test_statistics_of_the_volume() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from(MODES), st.floats(0.01, 1e4), st.floats(-1e4, 1e4), st.integers(0, 9))
+@given(st.sampled_from(PLAIN_MODES), st.floats(0.01, 1e4), st.floats(-1e4, 1e4), st.integers(0, 9))
 def test_units_do_not_matter(mode: str, unit: float, zero: float, seed: int) -> None:
     given = picture(seed)
     zero = 0.0 if mode == "maximum" else zero
@@ -90,7 +93,7 @@ def test_blank_pictures_stay_small(mode: str, value: float, share: float | None)
 
 def test_tiny_units_are_no_blanks() -> None:
     given = Picture(picture().pixels * 1e-9)  # such as diffusion in m²/s
-    for mode in MODES:
+    for mode in PLAIN_MODES:
         assert np.ptp(OwnScale(mode).apply(given).pixels) >= 0.9
 
 
@@ -120,3 +123,15 @@ def test_bit_depths_mix_where_each_image_has_its_own_scale(mode: str) -> None:
     tensors = steps.tensors(steps.fit(cases).batch(range(3)))
     np.testing.assert_allclose(tensors[1:], tensors[:1].expand(2, -1, -1, -1), atol=1e-4)
     assert (steps.intensity.offset_, steps.intensity.scale_) == (0, 1)
+
+
+def test_robust_scale_heeds_the_middle_of_the_foreground_alone() -> None:
+    values = np.linspace(10, 30, 101, dtype=np.float32).reshape(101, 1, 1)
+    image = np.concatenate([values, np.full((5, 1, 1), 500, np.float32), np.zeros((40, 1, 1), np.float32)])
+    scaled = OwnScale("robust").apply(Picture(image, image[..., 0] > 0)).pixels
+    low, median, high = np.percentile(image[image > 0], (25, 50, 75))
+    np.testing.assert_allclose(scaled[:101], 0.4 + 0.1 * (values - median) / (high - low), atol=1e-6)
+    assert (scaled[101:106] == 1).all()
+    assert (scaled[106:] == 0).all()
+    with pytest.raises(OptionError, match="robust is of the image"):
+        OwnScale("robust", "volume")

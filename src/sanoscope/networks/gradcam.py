@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-WEIGHTINGS = ("gradient", "detached", "channel-mean")
+WEIGHTINGS = ("gradient", "shared", "detached", "channel-mean")
 
 
 def class_activation_map(
@@ -19,7 +19,8 @@ def class_activation_map(
     Args:
         mean: Posterior means ``(B, L)`` that were computed from the activations with gradients enabled.
         activations: ``(B, K, h, w)``.
-        weighting: ``gradient``; ``detached``, the same but with α a constant for whatever differentiates the map;
+        weighting: ``gradient``; ``shared``, the mean of it over the batch, so that no image has an offset and scale of
+            its own; ``detached``, the same but with α a constant for whatever differentiates the map;
             ``channel-mean`` weighs all channels alike (the journal release).
         create_graph: Let the map be differentiated, second-order gradients through α included.
 
@@ -30,9 +31,22 @@ def class_activation_map(
     with torch.autocast(activations.device.type, enabled=False):
         if weighting == "channel-mean":
             return activations.float().mean(1)
-        through = create_graph and weighting == "gradient"
+        through = create_graph and weighting in ("gradient", "shared")
         (gradient,) = torch.autograd.grad(
             mean.sum(), activations, create_graph=through, retain_graph=create_graph or None
         )
         weights = gradient.float().mean((2, 3), keepdim=True)  # (B, K, 1, 1)
+        if weighting == "shared":
+            weights = weights.mean(0, keepdim=True)  # (1, K, 1, 1)
         return (weights * activations.float()).sum(1)
+
+
+def channel_weights(mean: Tensor, activations: Tensor) -> Tensor:
+    """α of each image, ``(B, K)`` float32, to be averaged over many images.
+
+    Args:
+        mean: Posterior means ``(B, L)`` that were computed from the activations with gradients enabled.
+        activations: ``(B, K, h, w)``.
+    """
+    (gradient,) = torch.autograd.grad(mean.sum(), activations)
+    return gradient.float().mean((2, 3))

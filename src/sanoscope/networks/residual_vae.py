@@ -33,6 +33,7 @@ class ResidualVAE(VariationalAutoencoder):
         max_pool: Halve the image by max-pooling after the stem; without it every block's map is twice as fine.
             ``journal`` has none either way.
         block: The block, 1 to 4, whose activations the attention is taken from.
+        unit: The residual unit of that block, 1 or 2, after which they are taken; the first sees less far around.
         weighting: How ``networks.gradcam`` weighs the channels of those activations.
         statistics: Of the batch norms that attention is computed through in training: of the ``batch``, or
             ``running``. Batch norm by a batch's own statistics takes out of a gradient what images have in common, so
@@ -50,11 +51,13 @@ class ResidualVAE(VariationalAutoencoder):
         normalization: str = "batch",
         max_pool: bool = True,
         block: int = 1,
+        unit: int = 2,
         weighting: str = "gradient",
         statistics: str = "batch",
     ) -> None:
         super().__init__()
         self.block = block
+        self.unit = unit
         self.weighting = weighting
         self.statistics = statistics
         self.encoder = ResNetTrunk("resnet18", in_channels)
@@ -84,14 +87,23 @@ class ResidualVAE(VariationalAutoencoder):
         """Activations ``(B, K, h, w)`` of images ``(B, C, H, W)`` after a block; the attention's where None."""
         encoder = self.encoder
         features: Tensor = encoder.maxpool(encoder.relu(encoder.bn1(encoder.conv1(images))))
-        for number in range(1, (block or self.block) + 1):
+        last = block or self.block
+        for number in range(1, last):
             features = encoder.get_submodule(f"layer{number}")(features)
+        for unit in self._units(last)[: self.unit]:
+            features = unit(features)
         return features
+
+    def _units(self, block: int) -> list[nn.Module]:
+        """The residual units of a block."""
+        return list(self.encoder.get_submodule(f"layer{block}").children())
 
     def posterior(self, activations: Tensor, block: int | None = None) -> tuple[Tensor, Tensor]:
         """Mean and logvar ``(B, L)`` float32 from the activations of a block; the attention's where None."""
-        features = activations
-        for number in range((block or self.block) + 1, 5):
+        features, first = activations, block or self.block
+        for unit in self._units(first)[self.unit :]:
+            features = unit(features)
+        for number in range(first + 1, 5):
             features = self.encoder.get_submodule(f"layer{number}")(features)
         return self.mean(features).float(), self.logvar(features).float()
 

@@ -124,15 +124,19 @@ class Crop:
     Attributes:
         mode: ``"none"``; ``"centre"`` a square of ``size``; ``"square"`` the largest centred square;
             ``"foreground"`` the box around the foreground.
-        size: Side of the centred square, in pixels.
+        size: Side of the centred square, in pixels; 0 takes the share.
+        share: The same, as a share of the shorter side.
     """
 
     mode: str = "none"
     size: int = 0
+    share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.mode == "centre" and self.size < 1:
-            raise OptionError(f"preparation.crop=centre needs preparation.crop_size, which is {self.size}")
+        if self.mode == "centre" and self.size < 1 and not 0 < self.share < 1:
+            raise OptionError(
+                f"preparation.crop=centre needs preparation.crop_size, which is {self.size}, or a crop_share below 1"
+            )
 
     def apply(self, picture: Picture) -> Picture:
         """The part of the picture inside the rectangle."""
@@ -156,7 +160,9 @@ class Crop:
             if not rows.size:
                 raise ImageError("has no foreground to crop to")
             return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-        side = min(height, width) if self.mode == "square" else self.size
+        side = min(height, width)
+        if self.mode == "centre":
+            side = self.size or max(round(self.share * side), 1)
         if side > min(height, width):
             raise ImageError(f"is {height}×{width}, smaller than preparation.crop_size={side}")
         top, left = (height - side) // 2, (width - side) // 2

@@ -10,9 +10,10 @@ from sanoscope.errors import OptionError
 from sanoscope.preparation.geometry import Picture, StillStep
 from sanoscope.preparation.volume_statistics import VolumeStatistics
 
-MODES = ("z-score", "percentiles", "maximum")
+MODES = ("z-score", "percentiles", "maximum", "robust")
 STATISTICS = ("image", "volume")
 # Values that differ by less, relative to their mean, are one value: float32 holds hardly more digits.
+MEDIAN_AT, RANGE_WIDE = 0.4, 0.1
 LEAST_CONTRAST = 1e-6
 
 
@@ -26,6 +27,8 @@ class OwnScale(StillStep):
     Attributes:
         mode: ``"z-score"`` zero mean and unit variance of the foreground, the background becomes 0;
             ``"percentiles"`` to [0, 1] between two percentiles of the foreground;
+            ``"robust"`` the foreground's median at 0.4 and its interquartile range 0.1 wide, within [0, 1], where the
+            background becomes 0: a lesion hardly moves them, and is far above them;
             ``"maximum"`` divided by the largest value, to [0, 1] where none is negative.
         statistics: ``"image"``; or ``"volume"``, of the non-zero voxels of the volume that the image is a slice of,
             and of the image where it is none.
@@ -37,10 +40,10 @@ class OwnScale(StillStep):
     percentiles: tuple[float, ...] = (1.0, 99.0)
 
     def __post_init__(self) -> None:
-        if self.mode == "percentiles" and self.statistics == "volume":
+        if self.mode in ("percentiles", "robust") and self.statistics == "volume":
             raise OptionError(
                 "preparation.statistics=volume goes with preparation.intensity=z-score or maximum; "
-                "percentiles are of the image or training"
+                f"{self.mode} is of the image"
             )
 
     def apply(self, picture: Picture) -> Picture:
@@ -52,7 +55,9 @@ class OwnScale(StillStep):
         if scale <= LEAST_CONTRAST * abs(offset):  # blank: nothing to divide by
             scale = 1.0
         pixels = ((picture.pixels.astype(np.float64) - offset) / scale).astype(np.float32)
-        if self.mode == "z-score" and picture.foreground is not None:
+        if self.mode == "robust":
+            pixels = (MEDIAN_AT + RANGE_WIDE * pixels).clip(0, 1)
+        if self.mode in ("z-score", "robust") and picture.foreground is not None:
             pixels[~picture.foreground] = 0
         return replace(picture, pixels=pixels, trace=(*picture.trace, ()))
 
@@ -69,5 +74,8 @@ class OwnScale(StillStep):
         values = values.astype(np.float64)
         if self.mode == "z-score":
             return float(values.mean()), float(values.std())
+        if self.mode == "robust":
+            low, median, high = np.percentile(values, (25, 50, 75))
+            return float(median), float(high - low)
         low, high = np.percentile(values, self.percentiles)
         return float(low), float(high - low)

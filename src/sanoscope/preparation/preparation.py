@@ -39,8 +39,9 @@ class Preparation:
         foreground: ``none``, ``nonzero``, ``bright``, ``dark``, ``body`` or ``brain``.
         peel: See ``Foreground``.
         crop: ``none``, ``centre``, ``square`` or ``foreground``.
-        crop_size: Side of the centre crop in pixels of the file.
-        intensity: ``unit``, ``symmetric``, ``z-score``, ``percentiles`` or ``maximum``.
+        crop_size: Side of the centre crop in pixels of the file; 0 takes its share.
+        crop_share: The same, as a share of the shorter side.
+        intensity: ``unit``, ``symmetric``, ``z-score``, ``percentiles``, ``maximum`` or ``robust``.
         statistics: ``training``, ``image`` or ``volume``, for the last three.
         percentiles: Lower and upper percentile.
         clip: See ``Intensity``.
@@ -65,6 +66,7 @@ class Preparation:
         peel: float,
         crop: str,
         crop_size: int,
+        crop_share: float,
         intensity: str,
         statistics: str,
         percentiles: tuple[float, ...],
@@ -78,7 +80,10 @@ class Preparation:
         self.intensity = Intensity(intensity, percentiles, clip)
         own = (OwnScale(intensity, statistics, percentiles),) if _has_own_scale(intensity, statistics) else ()
         self._before_matching: tuple[GeometryStep, ...] = (Channels(channels), Foreground(foreground, peel), *own)
-        self._after_matching: tuple[GeometryStep, ...] = (Crop(crop, crop_size), Resize(image_size, interpolation))
+        self._after_matching: tuple[GeometryStep, ...] = (
+            Crop(crop, crop_size, crop_share),
+            Resize(image_size, interpolation),
+        )
         self.geometry = Geometry((*self._before_matching, *self._after_matching))
         for name, value in {"least_foreground": least_foreground, "erosion": erosion}.items():
             if value and foreground == "none":
@@ -188,6 +193,8 @@ def _has_own_scale(intensity: str, statistics: str) -> bool:
         OptionError: If the kind of intensity has no such statistics.
     """
     if statistics not in STATISTICS:
+        if intensity == "robust":
+            raise OptionError("preparation.intensity=robust is of each image; set preparation.statistics=image")
         return False
     if intensity not in MODES:
         raise OptionError(

@@ -7,6 +7,8 @@ from scipy.ndimage import binary_fill_holes, binary_opening, distance_transform_
 
 # Skull-stripped images are 0 on at least this share; others have noise there, and few zeros.
 STRIPPED = 0.3
+# A brain on a smaller share of the image is the tip of one, of which the part deeper than this share is kept.
+LEAST_BRAIN, SMALL_HEAD = 0.0023, 0.6
 
 
 def otsu(values: np.ndarray) -> float:
@@ -49,8 +51,13 @@ def brain_of(grey: np.ndarray, peel: float) -> np.ndarray:
 
     Args:
         grey: ``(H, W)``. Where it is stripped already, 0 outside the brain, the brain is what is not 0.
-        peel: Depth of the surface that is left out, as a share of the image's longer side.
+        peel: Depth of the surface that is left out, as a share of the image's longer side. Of a head so small that
+            hardly anything would be left, near the crown, its inner part is taken.
     """
     if (grey == 0).mean() >= STRIPPED:
         return np.asarray(grey != 0)
-    return np.asarray(distance_transform_edt(body_of(grey)) > peel * max(grey.shape))
+    depth = distance_transform_edt(body_of(grey))
+    brain = depth > peel * max(grey.shape)
+    if brain.mean() >= LEAST_BRAIN:
+        return np.asarray(brain)
+    return np.asarray((depth > 0) & (depth >= SMALL_HEAD * depth.max()))

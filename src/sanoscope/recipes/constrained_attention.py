@@ -20,6 +20,7 @@ STATED = "paper"
 CODE = "released code"
 BOTH = "paper and released code"
 JOURNAL = "the journal version, not the paper"
+MEASURED = "measured on brain slices, see the results; the paper's value is in the preset"
 
 # Every value of the paper and its released code, whatever the recipe's defaults are.
 PAPER_VALUES: Mapping[str, Any] = {
@@ -27,6 +28,8 @@ PAPER_VALUES: Mapping[str, Any] = {
     "preparation.interpolation": "area",
     "preparation.channels": "grey",
     "preparation.foreground": "nonzero",
+    "preparation.crop": "none",
+    "preparation.crop_share": 1.0,
     "preparation.intensity": "maximum",
     "preparation.statistics": "volume",
     "preparation.matching": "histogram",
@@ -38,6 +41,7 @@ PAPER_VALUES: Mapping[str, Any] = {
     "network.normalization": "batch",
     "network.max_pool": True,
     "network.block": 1,
+    "network.unit": 2,
     "network.weighting": "gradient",
     "network.statistics": "batch",
     "objective.reconstruction": "bce",
@@ -63,6 +67,7 @@ PAPER_VALUES: Mapping[str, Any] = {
     "training.average": 0.0,
     "scoring.map": "attention",
     "scoring.scaling": "image",
+    "scoring.centring": "none",
     "scoring.sign": 1,
     "scoring.smoothing": 0.0,
     "decision.map_threshold": 0.5,
@@ -102,16 +107,15 @@ def _sourced(part: Part, source: str, **defaults: object) -> Part:
 
 
 _PREPARATION = _sourced(
-    PREPARATION,
-    BOTH,
-    image_size=224,
-    interpolation="area",
-    channels="grey",
-    foreground="nonzero",
-    intensity="maximum",
-    statistics="volume",
-    matching="histogram",
-    erosion=6,
+    _sourced(PREPARATION, BOTH, interpolation="area", channels="grey"),
+    MEASURED,
+    image_size=64,
+    foreground="brain",
+    crop="centre",
+    crop_share=0.8125,
+    intensity="robust",
+    statistics="image",
+    erosion=2,
 )
 
 _NETWORK = Part(
@@ -136,14 +140,15 @@ _NETWORK = Part(
             BOTH,
             choices=("batch", "group"),
         ),
-        "max_pool": Option(True, "max-pooling after the stem; without it attention is twice as fine", BOTH),
+        "max_pool": Option(False, "max-pooling after the stem; without it attention is twice as fine", MEASURED),
         "block": Option(1, "block of the encoder that attention is taken from", BOTH, choices=(1, 2, 3, 4)),
+        "unit": Option(1, "residual unit of that block that attention is taken after", MEASURED, choices=(1, 2)),
         "weighting": Option(
-            "gradient",
-            "channels weighed by their gradients; by these as constants in training; or all alike, as the journal's "
-            "code does",
+            "shared",
+            "channels weighed by their gradients; by the mean of these over images, in scoring over training normals; "
+            "by these as constants in training; or all alike, as the journal's code does",
             BOTH,
-            choices=("gradient", "detached", "channel-mean"),
+            choices=("gradient", "shared", "detached", "channel-mean"),
         ),
         "statistics": Option(
             "batch",
@@ -183,12 +188,12 @@ _OBJECTIVE = Part(
             False, "let penalties punish too much attention as well", "too much of it breaks no bound; code has |c|"
         ),
         "weight": Option(10.0, "λ, the weight of the constraint", BOTH, minimum=0),
-        "pretraining": Option(400, "iterations without the constraint", STATED, minimum=0),
-        "ramp": Option(0, "iterations after those in which the weight rises to λ", BOTH, minimum=0),
+        "pretraining": Option(30, "iterations without the constraint", MEASURED, minimum=0),
+        "ramp": Option(40, "iterations after those in which the weight rises to λ", MEASURED, minimum=0),
         "attention_area": Option(
-            "image",
+            "foreground",
             "average attention over the image, or its foreground",
-            BOTH,
+            MEASURED,
             choices=("image", "foreground"),
         ),
         "attention_grid": Option(
@@ -201,9 +206,15 @@ _OBJECTIVE = Part(
 )
 
 _STEPS = _sourced(
-    _sourced(TRAINING, BOTH, epochs=300, batch_size=32, optimizer="adam", learning_rate=1e-4, drop_last=True),
-    CODE,
-    weight_decay=0.0,
+    _sourced(
+        _sourced(TRAINING, BOTH, epochs=300, optimizer="adam", learning_rate=1e-4, drop_last=True),
+        CODE,
+        weight_decay=0.0,
+    ),
+    MEASURED,
+    max_iterations=130,
+    batch_size=16,
+    schedule="late-cosine",
 )
 # Second-order gradients cannot be compiled.
 _TRAINING = Part(
@@ -229,14 +240,20 @@ _SCORING = Part(
         "also": Option(
             "all", "other scores and maps computed beside them", "they cost little", choices=("all", "none")
         ),
+        "centring": Option(
+            "median",
+            "subtract from the attention of each image its median inside, or nothing",
+            MEASURED,
+            choices=("median", "none"),
+        ),
         "scaling": Option(
-            "image",
+            "training",
             "attention from 0 to 1 by each image's least and greatest value, or by percentiles of training normals",
-            CODE,
+            MEASURED,
             choices=("image", "training"),
         ),
         "sign": Option(1, "1 where anomalies have more attention, -1 where they have less", BOTH, choices=(1, -1)),
-        "smoothing": Option(0.0, "Gaussian over the map, its σ in pixels; 0 is off", BOTH, minimum=0),
+        "smoothing": Option(2.4, "Gaussian over the map, its σ in pixels; 0 is off", MEASURED, minimum=0),
         "precision": Option(
             "float32",
             "arithmetic of scoring; auto takes bfloat16 where the processor has units for it",

@@ -79,13 +79,17 @@ PREPARATION = Part(
             choices=("none", "centre", "square", "foreground"),
         ),
         "crop_size": Option(
-            0, "side of the centre crop, in pixels of the file", "needed with crop=centre only", minimum=0
+            0, "side of the centre crop, in pixels of the file; 0 takes the share", "files differ in size", minimum=0
+        ),
+        "crop_share": Option(
+            1.0, "side of the centre crop, as a share of the shorter side", "needed with crop=centre only", minimum=0
         ),
         "intensity": Option(
             "symmetric",
-            "[0, 1], [-1, 1], zero mean and unit variance, [0, 1] between two percentiles, or divided by the maximum",
+            "[0, 1], [-1, 1], zero mean and unit variance, [0, 1] between two percentiles, divided by the maximum, or "
+            "the foreground's median at 0.4 and its interquartile range 0.1 wide",
             "outputs end in Tanh",
-            choices=("unit", "symmetric", "z-score", "percentiles", "maximum"),
+            choices=("unit", "symmetric", "z-score", "percentiles", "maximum", "robust"),
         ),
         "statistics": Option(
             "training",
@@ -135,9 +139,9 @@ TRAINING = Part(
         "learning_rate": Option(1e-3, "step size at the start", "the customary one of Adam", minimum=0),
         "schedule": Option(
             "constant",
-            "step size over the training: constant, or down to 0 along a cosine",
+            "step size over the training: constant, or down to 0 along a cosine, of all of it or its second half",
             "the papers have constant ones",
-            choices=("constant", "cosine"),
+            choices=("constant", "cosine", "late-cosine"),
         ),
         "weight_decay": Option(1e-4, "of the optimiser", "hardly any", minimum=0),
         "fresh_optimizer_at": Option(

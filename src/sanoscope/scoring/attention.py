@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sanoscope.errors import ModelError
-from sanoscope.networks.gradcam import class_activation_map
+from sanoscope.networks.gradcam import channel_weights, class_activation_map
 from sanoscope.networks.residual_vae import ResidualVAE
 from sanoscope.objectives.constrained_elbo import reconstruction_error
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
@@ -22,8 +22,14 @@ SCORES = ("map-mean", "map-max", "elbo", "kl", "mse")
 # Of the attention inside training normals, the percentiles that scaling=training shows as 0 and 1: a few pixels in a
 # thousand may go beyond, and what is darker than nearly all is not less than normal.
 LOW, HIGH = 1.0, 99.9
-# Under which they are kept, for either sign.
-LEVELS = {1: "attention_levels", -1: "negated_attention_levels"}
+# Under which they are kept, for either sign, without and with centring.
+WEIGHTS = "channel_weights"
+LEVELS = {
+    (1, False): "attention_levels",
+    (-1, False): "negated_attention_levels",
+    (1, True): "centred_attention_levels",
+    (-1, True): "negated_centred_attention_levels",
+}
 # Enough for a percentile to three digits of each batch.
 SAMPLED_PIXELS = 100_000
 # Beyond so many deviations a Gaussian has nothing left.
@@ -43,6 +49,8 @@ class AttentionScoring:
         also: ``all`` other scores and the other map beside them, or ``none``.
         scaling: ``image`` scales the attention of each image from its least to its greatest value inside; ``training``
             from one low to one high percentile of training normals, and to nothing less than 0.
+        centring: ``median`` subtracts from the attention of each image its median inside, so that only what differs
+            from the rest of it remains; ``none`` leaves it.
         sign: 1 where anomalies have more attention than normal tissue, as published; −1 where they have less.
         smoothing: Standard deviation in pixels of a Gaussian over what is inside; 0 is off.
         precision: ``float32``, ``bfloat16`` or ``auto``.
@@ -55,6 +63,7 @@ class AttentionScoring:
         score: str,
         also: str,
         scaling: str,
+        centring: str,
         sign: int,
         smoothing: float,
         precision: str,
@@ -63,6 +72,7 @@ class AttentionScoring:
         self.map_names = _deciding_first(map, MAPS if also == "all" else ())
         self.names = _deciding_first(score, SCORES if also == "all" else ())
         self.scaling = scaling
+        self.centred = centring == "median"
         self.sign = sign
         self.smoothing = smoothing
         self.precision = precision
@@ -72,16 +82,25 @@ class AttentionScoring:
     def learn(self, network: ResidualVAE, batches: Iterable[tuple[Tensor, Tensor | None]]) -> dict[str, np.ndarray]:
         """Find out between which levels the attention of training normals lies; see ``Scoring.learn``.
 
-        Before sign and smoothing, and whatever the scaling, so that these can be changed on a fitted model.
+        The batches are gone through twice where weights are shared. The levels are those before smoothing, and found
+        for either sign, with and without centring and whatever the scaling, so that these can be changed on a fitted
+        model.
         """
-        samples = []
+        self.learned = {}
+        samples: dict[bool, list[np.ndarray]] = {False: [], True: []}
+        if network.weighting == "shared":
+            weights = [self._channel_weights(network, images) for images, _ in batches]
+            self.learned[WEIGHTS] = torch.cat(weights).mean(0).cpu().numpy()
         for images, inside in batches:
             attention = self._attention(network, images)[2]
-            looked_at = attention.flatten() if inside is None else attention[inside]
-            samples.append(looked_at[:: max(looked_at.numel() // SAMPLED_PIXELS, 1)].cpu().numpy())
-        values = np.concatenate(samples)
-        values = values if values.size else np.array([0.0, 1.0])  # of images of which nothing is inside
-        self.learned = {name: np.percentile(sign * values, (LOW, HIGH)) for sign, name in LEVELS.items()}
+            for centred, kept in samples.items():
+                values = _centred(attention, inside) if centred else attention
+                looked_at = values.flatten() if inside is None else values[inside]
+                kept.append(looked_at[:: max(looked_at.numel() // SAMPLED_PIXELS, 1)].cpu().numpy())
+        for (sign, centred), name in LEVELS.items():
+            sample = np.concatenate(samples[centred])
+            sample = sample if sample.size else np.array([0.0, 1.0])  # of images of which nothing is inside
+            self.learned[name] = np.percentile(sign * sample, (LOW, HIGH))
         return self.learned
 
     def __call__(self, network: ResidualVAE, images: Tensor, inside: Tensor | None = None) -> Scored:
@@ -116,7 +135,8 @@ class AttentionScoring:
             logits = network.decode_logits(mean).float()
             for name in names:
                 if name == "attention":
-                    maps[name] = self._scaled(self._smoothed(self.sign * attention, inside), inside)
+                    centred = _centred(attention, inside) if self.centred else attention
+                    maps[name] = self._scaled(self._smoothed(self.sign * centred, inside), inside)
                 else:
                     maps[name] = self._smoothed((images - logits.sigmoid()).abs().mean(1), inside)
         return mean, logvar, logits, {name: inside_only(values, inside) for name, values in maps.items()}
@@ -128,21 +148,39 @@ class AttentionScoring:
         with torch.enable_grad():  # from the activations on: what comes before them needs no gradient
             activations = activations.detach().requires_grad_()
             mean, logvar = network.posterior(activations)
-            attention = class_activation_map(mean, activations, network.weighting).detach()
+            attention = self._activation_map(network, mean, activations).detach()
         # Autocast would carry it out in bfloat16.
         with torch.autocast(images.device.type, enabled=False):
             grown = F.interpolate(attention[:, None], images.shape[2:], mode="bilinear", align_corners=True)[:, 0]
         return mean.detach(), logvar.detach(), grown
 
+    def _activation_map(self, network: ResidualVAE, mean: Tensor, activations: Tensor) -> Tensor:
+        """The class activation map ``(B, h, w)``; shared weights are those of the training normals."""
+        if network.weighting != "shared":
+            return class_activation_map(mean, activations, network.weighting)
+        if WEIGHTS not in self.learned:
+            raise ModelError("network.weighting=shared needs the weights that fitting learned; fit again")
+        weights = torch.from_numpy(self.learned[WEIGHTS]).to(activations.device)
+        with torch.autocast(activations.device.type, enabled=False):
+            return torch.einsum("k,bkhw->bhw", weights, activations.float())
+
+    def _channel_weights(self, network: ResidualVAE, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            activations = network.features(images)
+        with torch.enable_grad():
+            activations = activations.detach().requires_grad_()
+            return channel_weights(network.posterior(activations)[0], activations).detach()
+
     def _scaled(self, attention: Tensor, inside: Tensor | None) -> Tensor:
         """The attention ``(B, H, W)`` from 0 up."""
         if self.scaling == "training":
-            if LEVELS[self.sign] not in self.learned:
+            level = LEVELS[self.sign, self.centred]
+            if level not in self.learned:
                 raise ModelError(
                     "scoring.scaling=training needs what fitting learned of the training normals; "
                     "fit again, or set it to image"
                 )
-            bottom, top = (float(level) for level in self.learned[LEVELS[self.sign]])
+            bottom, top = (float(value) for value in self.learned[level])
             return ((attention - bottom) / max(top - bottom, 1e-12)).clamp(min=0)
         outside = torch.zeros_like(attention, dtype=torch.bool) if inside is None else ~inside
         low, high = (
@@ -189,6 +227,13 @@ class AttentionScoring:
         if name == "map-max":
             return deciding.amax(1)
         return deciding.mean(1) if inside is None else deciding.sum(1) / inside.flatten(1).sum(1).clamp(min=1)
+
+
+def _centred(attention: Tensor, inside: Tensor | None) -> Tensor:
+    """The attention ``(B, H, W)`` less its median inside, image by image."""
+    looked_at = attention if inside is None else attention.masked_fill(~inside, math.nan)
+    # An image of which nothing is inside has no median.
+    return attention - looked_at.flatten(1).nanmedian(1).values.nan_to_num()[:, None, None]
 
 
 def _deciding_first(deciding: str, also: tuple[str, ...]) -> tuple[str, ...]:

@@ -109,7 +109,11 @@ class Inference:
         ]
         return np.concatenate(found) if found else None
 
-    def prepared(self, pictures: Pictures) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def prepared(self, pictures: Pictures) -> PreparedBatches:
+        """The pictures as the network gets them, batch by batch."""
+        return PreparedBatches(self, pictures)
+
+    def each_prepared(self, pictures: Pictures) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Images ``(B, C, H, W)`` and their inside ``(B, H, W)`` or None, batch by batch."""
         for rows in self._batches(len(pictures)):
             yield self._prepare(pictures, rows)
@@ -162,6 +166,17 @@ class Inference:
 
         with _side_by_side(self.device) as pool:
             return list(track(pool.map(carry_out, batches), what, len(batches)))
+
+
+@dataclass(frozen=True)
+class PreparedBatches:
+    """Pictures as a network gets them, prepared anew each time they are gone through."""
+
+    inference: Inference
+    pictures: Pictures
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        return self.inference.each_prepared(self.pictures)
 
 
 @contextlib.contextmanager

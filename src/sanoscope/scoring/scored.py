@@ -49,7 +49,8 @@ class Scoring(Protocol):
 
         Args:
             network: Trained, in evaluation mode.
-            batches: Images ``(B, C, H, W)`` and their inside ``(B, H, W)`` bool or None.
+            batches: Images ``(B, C, H, W)`` and their inside ``(B, H, W)`` bool or None; they can be gone through
+                several times.
         """
 
     def __call__(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None) -> Scored:

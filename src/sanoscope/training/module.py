@@ -53,7 +53,7 @@ class VariationalTraining(LightningModule):
         augmentation: Changes training images at random; None leaves them.
         optimizer: ``adamw`` or ``adam``.
         learning_rate: At the start.
-        schedule: ``constant``, or ``cosine`` down to 0 over the training.
+        schedule: ``constant``, ``cosine`` down to 0 over the training, or ``late-cosine`` over its second half.
         weight_decay: Of the optimiser.
         fresh_optimizer_at: The epoch that starts with the optimiser's moments forgotten; 0 is never.
         epochs: In all, for the objective's schedule.
@@ -121,8 +121,11 @@ class VariationalTraining(LightningModule):
         if self.schedule == "constant":
             return optimizer
 
+        start = self.iterations / 2 if self.schedule == "late-cosine" else 0
+
         def share(iteration: int) -> float:
-            return 0.5 * (1 + math.cos(math.pi * min(iteration / self.iterations, 1)))
+            done = (iteration - start) / (self.iterations - start)
+            return 0.5 * (1 + math.cos(math.pi * min(max(done, 0), 1)))
 
         cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}

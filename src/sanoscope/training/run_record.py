@@ -19,7 +19,7 @@ OTHERS = {
 }
 # A longer training may be asked for than was begun, unless what it does in an epoch depends on how many there are.
 MAY_CHANGE = "training.epochs"
-DEPENDS_ON_LENGTH = {"training.schedule": "cosine", "objective.annealing": True}
+DEPENDS_ON_LENGTH = {"training.schedule": ("cosine", "late-cosine"), "objective.annealing": (True,)}
 MEND = "go on with the same, or start anew in another folder"
 
 
@@ -52,7 +52,7 @@ def _require_same(file: Path, now: dict[str, Any]) -> None:
         ) from error
     if recipe != now["recipe"]:
         raise ModelError(f"{file.parent}: was started with recipe {recipe}, not {now['recipe']}; {MEND}")
-    fixed = any(options.get(name) == value for name, value in DEPENDS_ON_LENGTH.items())
+    fixed = any(options.get(name) in values for name, values in DEPENDS_ON_LENGTH.items())
     for name, value in now["options"].items():
         if (fixed or name != MAY_CHANGE) and options.get(name) != value:
             raise ModelError(f"{file.parent}: was started with {name}={options.get(name)}, not {value}; {MEND}")
