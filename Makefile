@@ -20,6 +20,7 @@ lint: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/pixel_metrics.py
+	$(BIN)/python benchmarks/constrained_step.py
 
 # The page of results, from the runs' own JSON; `studies/histopathology.py DATA` makes the runs.
 results: .venv/installed-dev

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from sanoscope.evaluation import Estimate, PixelRow
 COLLECTION = "lgg"
 # Of the subjects' masks, what the paper's ensemble is fitted on.
 ENSEMBLE = 0.1
-# Resamples for intervals of what stands beside the main rows.
-FEW = 200
+# For intervals; their ends need no third digit.
+RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,12 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
     detector.fit(cases, folder=work / "training", resume=True)
     detector.save(work / "model")
     findings = detector.score(cases.test)
-    findings.save(work / "findings")
     results = {"test": _evaluation(findings)}
     if "kl-grad" in findings.maps.names:
-        others, everything = findings.with_ensemble(ENSEMBLE, run.seed)
-        results |= {"ensemble": _evaluation(others, FEW), "ensemble, all": _evaluation(everything, FEW)}
+        others, everything = map(_compared, findings.with_ensemble(ENSEMBLE, run.seed))
+        results |= {"ensemble": _evaluation(others), "ensemble, all": _evaluation(everything)}
     for name, options in run.scored.items():
-        results[name] = _evaluation(Detector.load(work / "model").adjust(options).score(cases.test), FEW)
+        results[name] = _evaluation(Detector.load(work / "model").adjust(options).score(cases.test))
     return {
         "row": run.row,
         "recipe": run.recipe,
@@ -157,11 +156,17 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def _evaluation(findings: Findings, resamples: int = 1000) -> dict[str, Any]:
+def _compared(findings: Findings) -> Findings:
+    """With no map but the deciding one and the fitted ensemble."""
+    others = {name: maps for name, maps in findings.maps.others.items() if name == "fitted ensemble"}
+    return replace(findings, maps=replace(findings.maps, others=others))
+
+
+def _evaluation(findings: Findings) -> dict[str, Any]:
     """Results of images and of pixels, with what belongs to them."""
-    pixels, notes = findings.pixel_tables(resamples=resamples)
+    pixels, notes = findings.pixel_tables(resamples=RESAMPLES)
     return {
-        "images": {row.name: _brief(row.evaluation.estimates) for row in findings.evaluate(resamples=resamples)},
+        "images": {row.name: _brief(row.evaluation.estimates) for row in findings.evaluate(resamples=RESAMPLES)},
         "pixels": {title: {row.name: _pixels(row) for row in rows} for title, rows in pixels.items()},
         "notes": [note for note in (*findings.notes, *notes) if "/" not in note],
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from localisation_page import LocalisationPage
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -201,8 +202,9 @@ def main() -> None:
     arguments = parser.parse_args()
     benchmark = RESULTS / "throughput.json"
     page = Page(load_runs(), json.loads(benchmark.read_text()) if benchmark.exists() else None)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    text = environment.from_string(TEMPLATE.read_text()).render(page=page)
+    loader = jinja2.FileSystemLoader(TEMPLATE.parent)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, loader=loader)
+    text = environment.get_template(TEMPLATE.name).render(page=page, brain=LocalisationPage(RESULTS))
     if arguments.check:
         if PAGE.read_text() != text:
             sys.exit(f"{PAGE.name} is not what the runs say; write it with 'make results'")

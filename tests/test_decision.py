@@ -1,16 +1,17 @@
-"""Thresholds and conformal p-values."""
+"""Thresholds for images and for pixels, and conformal p-values."""
 
 from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanoscope.decision import Decision, fit_decision, p_values
+from sanoscope.decision import Decision, DecisionPolicy, fit_decision, p_values, percentile_curve
 from sanoscope.errors import DataError, ModelError, OptionError
 
 # Few different values make ties likely; any floats test the extremes.
@@ -190,3 +191,52 @@ def test_scores_that_are_not_finite_are_never_decided() -> None:
         p_values([float("nan")], [0.1])
     with pytest.raises(DataError, match="at least one"):
         p_values([0.1], [])
+
+
+# ------------------------------------------------------------ thresholds for pixels
+
+
+def policy(**changes: Any) -> DecisionPolicy:
+    given = {"rule": "auto", "target_false_positive_rate": 0.05, "map_percentiles": (95.0,), "map_threshold": 0.0}
+    return DecisionPolicy(**(given | changes))
+
+
+def test_percentile_curve_by_hand() -> None:
+    # Percentiles of 0, 1, …, 100 are themselves; the image in the middle counts, not the mean of the three.
+    ramp = np.random.default_rng(0).permutation(101).astype(float).reshape(1, 101, 1)
+    curve = percentile_curve(np.concatenate([3 * ramp, np.zeros_like(ramp), ramp]))
+    np.testing.assert_allclose(curve, np.arange(101), atol=1e-9)
+    np.testing.assert_allclose(percentile_curve(np.concatenate([ramp, 3 * ramp])), 2 * np.arange(101), atol=1e-9)
+
+
+def test_percentile_curve_is_numpys_image_by_image() -> None:
+    maps = np.random.default_rng(0).exponential(1, (7, 5, 9)).astype(np.float32)
+    curve = percentile_curve(maps)
+    assert curve.shape == (101,)
+    for q in (0, 1, 50, 85, 99, 100):
+        by_hand = sorted(np.percentile(image, q) for image in maps)[3]
+        assert curve[q] == pytest.approx(by_hand, rel=1e-6)
+    assert (np.diff(curve) >= 0).all()
+
+
+def test_thresholds_for_pixels_have_names() -> None:
+    curve = np.arange(101) / 7
+    assert policy().for_pixels(curve) == {"p95": 95 / 7}
+    several = policy(map_percentiles=(85.0, 100.0, 0.0), map_threshold=0.5).for_pixels(curve)
+    assert several == {"0.5": 0.5, "p85": 85 / 7, "p100": 100 / 7, "p0": 0.0}
+    assert list(several) == ["0.5", "p85", "p100", "p0"]
+    assert policy(map_threshold=0.0).for_pixels(curve).keys() == {"p95"}
+
+
+@pytest.mark.parametrize("refused", [97.5, -1.0, 101.0, float("nan"), float("inf")])
+def test_percentiles_that_are_not_kept_are_refused(refused: float) -> None:
+    with pytest.raises(OptionError, match=rf"takes whole numbers from 0 to 100, not {refused:g}"):
+        policy(map_percentiles=(95.0, refused))
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 0, None, None]])
+@pytest.mark.parametrize("rule", ["auto", "quantile"])
+def test_a_policy_decides_of_images_as_it_is_told(labels: list[int | None], rule: str) -> None:
+    scores = [0.1, 0.2, 0.7, 0.6]
+    decision = policy(rule=rule, target_false_positive_rate=0.4).for_images(scores, labels, "here")
+    assert decision == fit_decision(scores, labels, rule, 0.4, "here")

@@ -396,3 +396,19 @@ def test_tables() -> None:
     assert decisions[1][-1].endswith("of 6")
     assert format_text_table(decisions).count("\n") == 4
     assert pixel_table_notes(rows)[0] == "intervals from 4 subjects are rough"
+
+
+def test_slices_of_a_volume_without_lesion_are_normal_images() -> None:
+    scores = np.zeros((3, 4, 4), np.float32)
+    scores[0, 0, :2] = scores[2, :2] = 1  # 2 of 16 pixels, and 8
+    truth = np.zeros(scores.shape, bool)
+    truth[1, 1, 1] = True
+    inside = np.ones(scores.shape, bool)
+    inside[2, 2:] = False
+    sample = PixelSample(scores, truth, inside, "a")
+    whole, foreground = (
+        evaluate_pixels(lambda: [sample], {"t": 0.5}, foreground_only=only, resamples=0) for only in (False, True)
+    )
+    assert (whole.n_images, whole.n_normal_images) == (1, 2)
+    assert whole.decisions["t"].estimates["false_positive_area"].value == (2 / 16 + 8 / 16) / 2
+    assert foreground.decisions["t"].estimates["false_positive_area"].value == (2 / 16 + 1) / 2

@@ -106,6 +106,9 @@ class Detector:
             TrainingError: If the loss runs away.
             ModelError: If a resumed run was started with other settings or data.
         """
+        # What these refuse is better known before the training than after it.
+        build_scoring(self.recipe, {})
+        self.recipe.build("decision")
         train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")

@@ -14,7 +14,7 @@ from sanoscope.console import track
 from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
 from sanoscope.evaluation import PixelRow, ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
-from sanoscope.heatmaps import Heatmaps
+from sanoscope.heatmaps import Heatmaps, slices_by_volume
 from sanoscope.map_evaluation import MapEvaluation, has_masks
 from sanoscope.report.content import GalleryImage, ReportContent
 
@@ -157,6 +157,9 @@ class Findings:
         if not len(indices):
             raise DataError(f"no case is left ({note})")
         places = {int(old): new for new, old in enumerate(indices)}
+        volumes = {
+            name for name, slices in slices_by_volume(self.cases).items() if not places.keys().isdisjoint(slices)
+        }
         return replace(
             self,
             cases=self.cases[indices],
@@ -164,6 +167,7 @@ class Findings:
             seen_in_training=self.seen_in_training[indices],
             maps=self.maps.subset(indices) if self.maps else None,
             shown={places[old]: shown for old, shown in self.shown.items() if old in places},
+            montages={name: sheet for name, sheet in self.montages.items() if name in volumes},
             notes=(*self.notes, note),
         )
 
@@ -237,11 +241,11 @@ class Findings:
         """Results per pixel on the source grid by title, of the whole image and of the foreground; and notes."""
         if self.maps is None or not self.has_truth:
             return {}, []
-        titles = {"Whole image": False} | ({"Foreground only": True} if self.maps.foreground is not None else {})
         least_abnormal = self.recipe.get("options", {}).get("data.least_abnormal", 0.0)
         pixels = MapEvaluation(self.cases, self.maps, str(self.recipe.get("name", "model")), least_abnormal)
         if pixels.is_empty:
             return {}, pixels.notes
+        titles = {"Whole image": False} | ({"Foreground only": True} if pixels.has_foreground else {})
         tables = {
             title: pixels.rows(foreground_only=foreground_only, resamples=resamples, seed=seed)
             for title, foreground_only in titles.items()
@@ -280,7 +284,7 @@ class Findings:
             rows=self.evaluate(resamples=resamples, seed=seed) if self.has_labels else (),
             subject_rows=subject_rows,
             pixel_rows=pixel_rows,
-            map_name=self.maps.name if self.maps else "map",
+            map_name=self.maps.name if self.maps else recipe.get("options", {}).get("scoring.map", "map"),
             montages=self.montages,
             history=self.history,
             gallery=self.gallery(),

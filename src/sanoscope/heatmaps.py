@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
+from sanoscope.cases.case import Cases
 from sanoscope.preparation.geometry import Geometry
 
 Trace = tuple[tuple[int, ...], ...]
@@ -77,3 +79,19 @@ class Heatmaps:
             others={name: values[indices] for name, values in self.others.items()},
             foreground=None if self.foreground is None else self.foreground[indices],
         )
+
+
+def slices_by_volume(cases: Cases) -> dict[str, list[int]]:
+    """Indices of the slices of each volume in their order, by a name for its files; other images are left out.
+
+    The name is the folder in the slices' names; where volumes share one, or have none, that of their first slice.
+    """
+    volumes: dict[tuple[Path | None, str], list[tuple[int, int]]] = {}
+    for index, case in enumerate(cases):
+        if case.slice is not None:
+            volumes.setdefault((case.path, case.slice.axis), []).append((case.slice.index, index))
+    ordered = [[index for _, index in sorted(slices)] for slices in volumes.values()]
+    firsts = [cases[indices[0]].name for indices in ordered]
+    folders = [name.rpartition("/")[0] for name in firsts]
+    apart = all(folders) and len(set(folders)) == len(folders)
+    return dict(zip(folders if apart else firsts, ordered, strict=True))

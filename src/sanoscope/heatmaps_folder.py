@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from sanoscope.cases.case import Case, Cases
-from sanoscope.cases.nifti import volume_map
+from sanoscope.cases.nifti import read_volume, volume_map
 from sanoscope.cases.pixels import read_case
 from sanoscope.console import track
 from sanoscope.errors import DataError
-from sanoscope.heatmaps import Heatmaps
+from sanoscope.heatmaps import Heatmaps, slices_by_volume
 from sanoscope.preparation.stored import geometry_from_json
 from sanoscope.report import images
 
@@ -29,14 +29,13 @@ def write_maps(cases: Cases, maps: Heatmaps, folder: Path) -> None:
 
     Images get a float TIFF under the case's name; a volume gets one NIfTI with the source's shape and affine.
     """
-    volumes: dict[tuple[Path, str], list[int]] = {}
-    work: list[Callable[[], None]] = []
-    for index, case in enumerate(cases):
-        if case.slice is not None and case.path is not None:
-            volumes.setdefault((case.path, case.slice.axis), []).append(index)
-        else:
-            work.append(partial(_write_image_map, case, maps, index, folder))
-    work += [partial(_write_volume_map, cases, maps, indices, folder) for indices in volumes.values()]
+    work: list[Callable[[], None]] = [
+        partial(_write_image_map, case, maps, index, folder) for index, case in enumerate(cases) if case.slice is None
+    ]
+    work += [
+        partial(_write_volume_map, name, cases, maps, indices, folder)
+        for name, indices in slices_by_volume(cases).items()
+    ]
     with ThreadPoolExecutor() as pool:
         for _ in track(pool.map(lambda write: write(), work), "writing maps", len(work)):
             pass
@@ -49,30 +48,30 @@ def _write_image_map(case: Case, maps: Heatmaps, index: int, folder: Path) -> No
     file = folder / "maps" / f"{case.name}.tiff"
     file.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(file, heatmap, photometric="minisblack")
-    _write_overlay(case, heatmap, maps.scale, folder)
+    _write_overlay(case, read_case(case), heatmap, maps.scale, folder)
 
 
-def _write_volume_map(cases: Cases, maps: Heatmaps, indices: list[int], folder: Path) -> None:
+def _write_volume_map(name: str, cases: Cases, maps: Heatmaps, indices: list[int], folder: Path) -> None:
     """Slices that were not scored are 0 in the volume."""
     import nibabel
 
-    first = cases[indices[0]]
-    assert first.path is not None, "a slice is of a file"
+    path, where = cases[indices[0]].path, cases[indices[0]].slice
+    assert path is not None, "a slice is of a file"
+    assert where is not None, "grouped by volume"
+    volume = read_volume(path)  # once; ``read_case`` keeps one volume, and several are written at a time
     heatmaps: dict[int, np.ndarray] = {}
     for index in indices:
-        case = cases[index]
+        case, heatmap = cases[index], maps.on_source_grid(index)
         assert case.slice is not None, "grouped by volume"
-        heatmaps[case.slice.index] = maps.on_source_grid(index)
-        _write_overlay(case, heatmaps[case.slice.index], maps.scale, folder)
-    assert first.slice is not None, "grouped by volume"
-    file = folder / "maps" / f"{Path(first.name).parent}.nii.gz"
+        heatmaps[case.slice.index] = heatmap
+        _write_overlay(case, volume.slice(case.slice)[..., None], heatmap, maps.scale, folder)
+    file = folder / "maps" / f"{name}.nii.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(volume_map(first.path, heatmaps, first.slice.axis), file)
+    nibabel.save(volume_map(path, heatmaps, where.axis), file)
 
 
-def _write_overlay(case: Case, heatmap: np.ndarray, scale: float, folder: Path) -> None:
-    picture = images.overlay(_source_picture(case), heatmap, scale)
-    write_picture(folder / "overlays" / f"{case.name}.png", picture)
+def _write_overlay(case: Case, pixels: np.ndarray, heatmap: np.ndarray, scale: float, folder: Path) -> None:
+    write_picture(folder / "overlays" / f"{case.name}.png", images.overlay(_displayed(pixels), heatmap, scale))
 
 
 def write_picture(file: Path, pixels: np.ndarray) -> None:
@@ -81,9 +80,8 @@ def write_picture(file: Path, pixels: np.ndarray) -> None:
     file.write_bytes(images.png(pixels))
 
 
-def _source_picture(case: Case) -> np.ndarray:
-    """The file's own pixels as they are shown, ``(H, W, 3)`` uint8."""
-    pixels = read_case(case)
+def _displayed(pixels: np.ndarray) -> np.ndarray:
+    """The file's own pixels ``(H, W, C)`` as they are shown, ``(H, W, 3)`` uint8."""
     low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))
     return images.display(pixels, float(low), float(high))
 
@@ -111,8 +109,9 @@ def load_heatmaps(folder: Path, count: int) -> Heatmaps | None:
     """What ``save_heatmaps`` wrote; None where there is nothing.
 
     Raises:
-        DataError: If one of the two files is missing, or they do not belong to ``count`` cases.
+        DataError: If one of the two files is missing or damaged, or they do not belong to ``count`` cases.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     present = [(folder / name).is_file() for name in (ARRAYS_FILE, STATE_FILE)]
@@ -121,7 +120,10 @@ def load_heatmaps(folder: Path, count: int) -> Heatmaps | None:
     if not all(present):
         raise DataError(f"{folder}: of {ARRAYS_FILE} and {STATE_FILE} one is missing; score again")
     state: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
-    arrays = load_file(folder / ARRAYS_FILE)
+    try:
+        arrays = load_file(folder / ARRAYS_FILE)
+    except SafetensorError as error:
+        raise DataError(f"{folder / ARRAYS_FILE}: is truncated or damaged ({error}); score again") from error
     values = {name: arrays[f"{MAP_PREFIX}{name}"] for name in state["names"]}
     if any(len(maps) != count for maps in values.values()) or len(state["traces"]) != count:
         raise DataError(f"{folder}: {ARRAYS_FILE} is not of the {count} cases in the table; score again")

@@ -41,23 +41,28 @@ class MapEvaluation:
     """
 
     def __init__(self, cases: Cases, maps: Heatmaps, method: str, least_abnormal: float = 0.0) -> None:
-        kept = drop_small_lesions(cases, least_abnormal) if least_abnormal else cases
-        if len(kept) < len(cases):
-            names = {case.name for case in kept}
-            maps = maps.subset(np.flatnonzero([case.name in names for case in cases]))
-        self.cases = kept
+        self.cases = cases
         self.maps = maps
         self.method = method
         # Masks are read once and kept as bits, as every map is compared with them.
-        self._unusable: list[str] = []
-        self._truths = [self._truth(index) for index in range(len(kept))]
-        self._groups = self._grouped()
+        self._unusable: dict[str, str] = {}
+        self._truths = [self._truth(index) for index in range(len(cases))]
+        kept = drop_small_lesions(self._usable(), least_abnormal)
+        self._left_out = kept.notes[len(cases.notes) :]
+        self._groups = self._grouped({case.name for case in kept})
 
-    def _grouped(self) -> list[list[int]]:
-        """Indices of the cases with a known truth: each by itself, or the slices of a volume in their order."""
+    def _usable(self) -> Cases:
+        """The cases without the masks that cannot be used, as if nothing were known of them."""
+        return self.cases.with_cases(
+            replace(case, label=None, mask=None, mask_pixels=None) if case.name in self._unusable else case
+            for case in self.cases
+        )
+
+    def _grouped(self, kept: set[str]) -> list[list[int]]:
+        """Indices of the cases to evaluate: each by itself, or the slices of a volume in their order."""
         groups: dict[object, list[int]] = {}
         for index, case in enumerate(self.cases):
-            if self._truths[index] is not None:
+            if self._truths[index] is not None and case.name in kept:
                 groups.setdefault((case.path, case.slice.axis) if case.slice else index, []).append(index)
         slices = [case.slice.index if case.slice else 0 for case in self.cases]
         return [sorted(group, key=lambda index: slices[index]) for group in groups.values()]
@@ -66,7 +71,7 @@ class MapEvaluation:
         try:
             mask = true_mask(self.cases[index], self.maps.source_size(index))
         except ImageError as error:  # the others can still be evaluated
-            self._unusable.append(str(error))
+            self._unusable[self.cases[index].name] = str(error)
             return None
         return None if mask is None else (np.packbits(mask), mask.shape)
 
@@ -74,13 +79,21 @@ class MapEvaluation:
     def notes(self) -> list[str]:
         """What was left out."""
         number = len(self._unusable)
-        unusable = [f"images whose mask cannot be used: {number}; the first: {self._unusable[0]}"] if number else []
-        return [*self.cases.notes, *unusable]
+        if not number:
+            return [*self._left_out]
+        first = next(iter(self._unusable.values()))
+        return [*self._left_out, f"images whose mask cannot be used: {number}; the first: {first}"]
 
     @property
     def is_empty(self) -> bool:
         """Whether the truth is known of no case."""
         return not self._groups
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether any pixel that is evaluated is known to belong to the body."""
+        foregrounds = (self.maps.foreground_on_source_grid(index) for group in self._groups for index in group)
+        return any(foreground is not None and foreground.any() for foreground in foregrounds)
 
     def rows(self, *, foreground_only: bool = False, resamples: int = 1000, seed: int = 0) -> list[PixelRow]:
         """Results of the deciding map, the model's others, and the trivial ones."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from sanoscope.cases.case import Case
 from sanoscope.cases.masks import true_mask
 from sanoscope.errors import ImageError
 from sanoscope.findings import Findings, Shown
-from sanoscope.heatmaps import Heatmaps, Trace
+from sanoscope.heatmaps import Heatmaps, Trace, slices_by_volume
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipe import Recipe
@@ -130,10 +129,7 @@ class Showing:
 
 def _volumes_to_show(findings: Findings) -> dict[str, list[int]]:
     """Indices of evenly chosen slices of the most abnormal volumes, by the volume's name."""
-    volumes: dict[str, list[int]] = {}
-    for index, case in enumerate(findings.cases):
-        if case.slice is not None:
-            volumes.setdefault(str(PurePath(case.name).parent), []).append(index)
+    volumes = slices_by_volume(findings.cases)
     ranked = sorted(volumes, key=lambda name: -findings.score[volumes[name]].max())
     return {name: _evenly(volumes[name], MONTAGE_SLICES) for name in ranked[:MONTAGE_VOLUMES]}
 

@@ -32,6 +32,11 @@ def recipes(
     console.print(f"[bold]{recipe.name}[/bold]: {recipe.title}\n{recipe.paper}\n")
     for note in recipe.notes:
         console.print(f"Note: {note}")
+    for preset, values in recipe.presets.items():
+        changed = ", ".join(
+            f"{name}={value}" for name, value in values.items() if value != recipe.options[name].default
+        )
+        console.print(f"Preset {preset}: {changed}\n", markup=False)
     table = Table("Option", "Default", "What it does", "Why this default", box=None, header_style="bold")
     for option_name, option in recipe.options.items():
         default = "–" if option.default is None else str(option.default)

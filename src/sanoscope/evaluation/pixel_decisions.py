@@ -35,7 +35,7 @@ class SubjectDecisions:
 
     @property
     def n_normal_images(self) -> int:
-        """Images without an abnormal pixel."""
+        """Images, and slices of volumes, without an abnormal pixel."""
         return int(self._normal_images.sum())
 
     @property
@@ -63,9 +63,9 @@ class SubjectDecisions:
         self._called[subject] += called.sum(axis=0)
         self._true_positives[subject] += called[1]
         self._abnormal[subject] += sizes[1]
-        if sizes[0] and not sample.truth.any():
+        for scores in sample.normal_images(foreground_only):
             self._normal_images[subject] += 1
-            self._false_area[subject] += called[0] / sizes[0]
+            self._false_area[subject] += [np.count_nonzero(scores > t) / scores.size for t in self._thresholds]
         peaks = sample.lesion_peaks(foreground_only)
         self._lesions[subject] += peaks.size
         self._detected[subject] += (peaks[:, None] > self._thresholds).sum(axis=0)

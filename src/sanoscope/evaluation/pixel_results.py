@@ -53,7 +53,8 @@ class PixelDecision:
         oracle: Whether labels of the evaluated data chose it.
         estimates: Metric name, a key of ``PIXEL_DECISION_LABELS``, to its estimate. The Dice of a subject counts all
             its images together, and is 1 where nothing is abnormal and nothing is called so; its standard deviation
-            is that of the population. The false-positive area is the mean share of pixels called abnormal.
+            is that of the population. The false-positive area is the mean share of pixels called abnormal in images,
+            or slices of volumes, without an abnormal pixel.
     """
 
     threshold: float | None
@@ -76,7 +77,7 @@ class PixelEvaluation:
         decisions: Name of a threshold to what it decides; ``OPERATING_POINT`` is always among them.
         foreground_only: Whether pixels outside the foreground were left out.
         n_images: Images, slices or volumes.
-        n_normal_images: Those without an abnormal pixel.
+        n_normal_images: Images, and slices of volumes, without an abnormal pixel.
         n_pixels: Pixels that were evaluated.
         n_abnormal_pixels: The abnormal ones.
         n_lesions: Connected components of the truth.

@@ -64,6 +64,20 @@ class PixelSample:
             abnormal = truth[part] if inside is None else inside[part] & truth[part]
             yield scores[part][normal], scores[part][abnormal]
 
+    def normal_images(self, foreground_only: bool) -> Iterator[np.ndarray]:
+        """Scores ``(P,)`` of the image, or of each slice of a volume, that has no abnormal pixel; none are empty.
+
+        Args:
+            foreground_only: Leave out the pixels outside ``inside``.
+        """
+        volume = (1, *self.scores.shape)[-3:]
+        inside = None if self.inside is None or not foreground_only else self.inside.reshape(volume)
+        for index, (scores, truth) in enumerate(
+            zip(self.scores.reshape(volume), self.truth.reshape(volume), strict=True)
+        ):
+            if not truth.any() and (inside is None or inside[index].any()):
+                yield scores.ravel() if inside is None else scores[inside[index]]
+
     def lesion_peaks(self, foreground_only: bool) -> np.ndarray:
         """The largest score in each lesion, ``(L,)``: a threshold below it detects the lesion.
 

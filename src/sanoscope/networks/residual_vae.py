@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sanoscope.networks.resnet import WIDTHS, BasicBlock, ResNetTrunk
-from sanoscope.networks.variational import LOGVAR_RANGE, VariationalAutoencoder, divisible
+from sanoscope.networks.variational import VariationalAutoencoder, divisible
 
 # Channels of the latent grid that the conference decoder starts from, and after each of its doublings.
 SEED_CHANNELS, DECODER_WIDTHS = 32, (256, 128, 64, 32, 16)
@@ -115,10 +115,6 @@ class ResidualVAE(VariationalAutoencoder):
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See ``VariationalAutoencoder.encode``."""
         return self.posterior(self.features(images))
-
-    def sample(self, mean: Tensor, logvar: Tensor, noise: Tensor | None) -> Tensor:
-        """Latents ``(B, L)`` of a posterior; the mean where there is no noise ``(B, L)``."""
-        return mean if noise is None else mean + noise * (0.5 * logvar.clamp(*LOGVAR_RANGE)).exp()
 
     def decode_logits(self, latents: Tensor) -> Tensor:
         """Logits ``(B, C, H, W)`` of latents ``(B, L)``."""

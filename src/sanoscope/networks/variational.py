@@ -55,8 +55,12 @@ class VariationalAutoencoder(nn.Module, ABC):
         mean, logvar = self.encode(images)
         # Head and sample stay in float32 when the rest runs in bfloat16.
         mean, logvar = mean.float(), logvar.float()
-        latents = mean if noise is None else mean + noise * (0.5 * logvar.clamp(*LOGVAR_RANGE)).exp()
-        return VAEOutput(self.decode(latents), mean, logvar)
+        return VAEOutput(self.decode(self.sample(mean, logvar, noise)), mean, logvar)
+
+    @staticmethod
+    def sample(mean: Tensor, logvar: Tensor, noise: Tensor | None) -> Tensor:
+        """Latents ``(B, L)`` of a posterior by standard normal noise ``(B, L)``; its mean where there is none."""
+        return mean if noise is None else mean + noise * (0.5 * logvar.clamp(*LOGVAR_RANGE)).exp()
 
 
 def divisible(image_size: int, factor: int, network: str) -> int:

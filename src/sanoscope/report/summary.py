@@ -99,6 +99,7 @@ def notes(content: ReportContent) -> list[str]:
     lines = [
         STANDING_NOTE,
         *(_warnings(content.rows, method) if method else ()),
+        *pixel_warnings(content),
         *([f"Without a score, as not readable: {count(unreadable, 'file')}."] if unreadable else ()),
         *content.notes,
         *table_notes(content.rows),
@@ -110,6 +111,24 @@ def training_length(content: ReportContent) -> str:
     """How many epochs, and how long they took."""
     minutes = sum(row.get("seconds", 0) for row in content.history) / 60
     return f"{count(len(content.history), 'epoch')} in {minutes:.1f} minutes."
+
+
+def pixel_warnings(content: ReportContent) -> list[str]:
+    """What the tables of pixels show against the map: a trivial one that is as good."""
+    lines = []
+    for title, rows in content.pixel_rows.items():
+        values = {row.name: row.evaluation.estimates["average_precision"].value or 0.0 for row in rows}
+        method = next((row.name for row in rows if row.kind == "method"), None)
+        trivial = [row.name for row in rows if row.kind == "trivial"]
+        if method is None or not trivial:
+            continue
+        best = max(trivial, key=lambda name: values[name])
+        if values[best] >= values[method] > 0:
+            lines.append(
+                f"A trivial map is as good ({title.lower()}): “{best}”, without any model, has average precision "
+                f"{values[best]:.3f}; the method's map has {values[method]:.3f}."
+            )
+    return lines
 
 
 def missing_metrics(row: ResultRow) -> list[str]:
@@ -143,8 +162,8 @@ def pixel_facts(rows: Sequence[PixelRow]) -> str:
     of = f" of {count(evaluation.n_subjects, 'subject')}" if evaluation.n_subjects else ""
     where = " of the foreground" if evaluation.foreground_only else ""
     sentences = [
-        f"{count(evaluation.n_pixels, 'pixel')}{where} in {count(evaluation.n_images, 'image')}{of}, "
-        f"{evaluation.n_normal_images:,} of them without an abnormal pixel; "
+        f"{count(evaluation.n_pixels, 'pixel')}{where} in {evaluation.n_images:,} images or volumes{of}, with "
+        f"{evaluation.n_normal_images:,} images or slices without an abnormal pixel; "
         f"{evaluation.n_abnormal_pixels / evaluation.n_pixels:.2%} of the pixels are abnormal, in "
         f"{count(evaluation.n_lesions, 'lesion')}.",
         "What is called oracle used the labels of these very images and promises too much.",
