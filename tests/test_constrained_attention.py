@@ -24,6 +24,7 @@ from sanoscope.networks.resnet import BasicBlock
 from sanoscope.networks.variational import parameter_count
 from sanoscope.recipes import get_recipe
 from sanoscope.scoring.attention import AttentionScoring
+from sanoscope.scoring.attention_reading import AttentionReading, NormalAttention
 from sanoscope.training.module import VariationalTraining
 from sanoscope.training.plain import Surroundings
 
@@ -246,8 +247,10 @@ def trained(
     cases: Cases, folder: Path | None = None, resume: bool = False, **options: Any
 ) -> tuple[ResidualVAE, list[dict[str, float]]]:
     """A network trained on ten cases, validated on four; and the history."""
-    recipe = get_recipe(RECIPE).with_options(
-        SMALL | {name.replace("__", "."): value for name, value in options.items()}
+    recipe = (
+        get_recipe(RECIPE)
+        .preset("paper")
+        .with_options(SMALL | {name.replace("__", "."): value for name, value in options.items()})
     )
     preparation = recipe.build("preparation")
     pictures = preparation.fit(cases[:10])
@@ -353,7 +356,7 @@ def test_training_in_bfloat16(cases: Cases, reconstruction: str) -> None:
 
 def scoring(**options: Any) -> AttentionScoring:
     changes = {f"scoring.{name}": value for name, value in options.items()}
-    built = get_recipe(RECIPE).with_options(changes).build("scoring", beta=2.0)
+    built = get_recipe(RECIPE).preset("paper").with_options(changes).build("scoring", beta=2.0)
     assert isinstance(built, AttentionScoring)
     return built
 
@@ -439,7 +442,6 @@ def test_scaling_by_training_normals(vae: ResidualVAE, images: Tensor, inside: T
         low, high = np.percentile(sign * cams[inside].numpy(), (1.0, 99.9))
         expected = ((sign * cams - low) / (high - low)).clamp(min=0) * inside
         torch.testing.assert_close(way(vae, images, inside).maps["attention"], expected, rtol=1e-3, atol=1e-3)
-        assert all(array.shape == (2,) for array in learned.values())
         other = scoring(scaling="training", sign=-sign, also="none")
         other.learned = learned  # adjusted on a fitted model
         assert other(vae, images, inside).maps["attention"].max() < 2
@@ -459,6 +461,39 @@ def test_shared_weights_are_learned_of_training_normals(images: Tensor, inside: 
     torch.testing.assert_close(together.maps["attention"][:1], alone.maps["attention"], rtol=1e-4, atol=1e-5)
 
 
+def test_scaling_by_position_compares_a_place_with_what_normals_have_there() -> None:
+    normal = torch.linspace(0, 5, 32).expand(40, 32, 32) + torch.randn(
+        40, 32, 32, generator=torch.Generator().manual_seed(0)
+    )
+    inside = torch.ones(40, 32, 32, dtype=torch.bool)
+    read = AttentionReading("position", False, 1, 0.0, NormalAttention(normal, inside))
+    # A gradient that all normals have is nothing; a spot on it is as strong at its low as at its high end.
+    image = torch.linspace(0, 5, 32).expand(2, 32, 32).clone()
+    image[0, 16, 4] += 6
+    image[1, 16, 27] += 6
+    low, high = read(image, None)
+    assert low[:, 8:24].std() < 0.2
+    torch.testing.assert_close(low[16, 4], high[16, 27], rtol=0.15, atol=0)
+    assert low[16, 4] > low[:, 28:].max() + 0.4
+    plain = AttentionReading("training", False, 1, 0.0, NormalAttention(normal, inside))(image, None)
+    assert plain[1, 16, 27] > plain[0, 16, 4] + 0.3
+
+
+def test_positive_channels_leave_out_what_speaks_against(images: Tensor, inside: Tensor) -> None:
+    for weighting in ("gradient", "shared"):
+        vae = network(64, weighting=weighting).eval()
+        way = scoring(channels="positive", also="none")
+        way.learn(vae, [(images, inside)])
+        mean, _, activations = vae.encode_with_features(images)
+        weights = channel_weights(mean, activations)
+        weights = (weights.mean(0, keepdim=True) if weighting == "shared" else weights).clamp(min=0)
+        mean, _, activations = vae.encode_with_features(images)
+        found = way._activation_map(vae, mean, activations)
+        torch.testing.assert_close(
+            found, torch.einsum("bk,bkhw->bhw", weights.expand(4, -1), activations), rtol=1e-4, atol=1e-5
+        )
+
+
 def test_smoothing_stays_inside(vae: ResidualVAE, images: Tensor, inside: Tensor) -> None:
     way = scoring(map="residual", smoothing=1.5, also="none")
     smoothed = way(vae, images, inside).maps["residual"]
@@ -473,7 +508,7 @@ def test_smoothing_stays_inside(vae: ResidualVAE, images: Tensor, inside: Tensor
     assert not inside[0, row - 12 : row + 12, column - 6 : column + 6].all()
 
 
-@pytest.mark.parametrize("scaling", ["image", "training"])
+@pytest.mark.parametrize("scaling", ["image", "training", "position"])
 def test_images_of_which_little_is_inside(vae: ResidualVAE, images: Tensor, scaling: str) -> None:
     inside = torch.zeros(4, 64, 64, dtype=torch.bool)
     inside[1, 10, 10] = True

@@ -20,11 +20,20 @@ from PIL import Image
 
 from sanoscope.decision import fit_decision
 from sanoscope.errors import OptionError
-from sanoscope.evaluation import ResultRow, all_positive_row, evaluate, evaluate_subjects
+from sanoscope.evaluation import (
+    PixelRow,
+    PixelSample,
+    ResultRow,
+    all_positive_row,
+    evaluate,
+    evaluate_pixels,
+    evaluate_subjects,
+)
 from sanoscope.report.content import GalleryImage, ReportContent
 from sanoscope.report.figures import score_histogram, training_figure, training_terms
 from sanoscope.report.html import render, write_report
-from sanoscope.report.images import display, overlay, png
+from sanoscope.report.images import display, montage, outlined, overlay, png
+from sanoscope.report.map_figure import write_map_figure
 from sanoscope.report.svg import COLOURS, inline_svg
 
 VOID = {"meta", "img", "br"}
@@ -288,6 +297,197 @@ class TestPage:
             assert {name: matplotlib.rcParams[name] for name in changed} == changed
 
 
+def pixel_row(name: str, kind: str, seed: int, foreground_only: bool = False) -> PixelRow:
+    """Results on four images of two subjects, of which one has a lesion."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((6, 7), bool)
+    truth[1:3, 2:4] = True
+    inside = np.ones((6, 7), bool)
+    inside[0] = False
+    scores = rng.random((4, 6, 7), np.float32)
+    samples = [
+        PixelSample(scores[i] + np.float32(0.3) * (truth & (i == 0)), truth & (i == 0), inside, f"subject {i % 2}")
+        for i in range(4)
+    ]
+    thresholds = {"p95": 0.95, "0.5": 0.5}
+    evaluation = evaluate_pixels(lambda: samples, thresholds, foreground_only=foreground_only, resamples=20)
+    return PixelRow(name, kind, evaluation)
+
+
+def flat(*colour: int) -> np.ndarray:
+    return np.full((8, 8, 3), colour, np.uint8)
+
+
+def with_maps(content: ReportContent, **changes: object) -> ReportContent:
+    """What a run on slices of volumes with masks adds."""
+    rows = {
+        title: [
+            pixel_row("beta-vae, rec-grad", "method", 0, only),
+            pixel_row("beta-vae, kl-grad", "other map", 1, only),
+            pixel_row("intensity", "trivial", 2, only),
+        ]
+        for title, only in {"Whole image": False, "Foreground only": True}.items()
+    }
+    picture = GalleryImage(
+        "head/axial-004",
+        "head",
+        1,
+        0.9,
+        0.02,
+        True,
+        flat(1, 1, 1),
+        flat(2, 2, 2),
+        flat(3, 3, 3),
+        flat(4, 4, 4),
+        {"kl-grad": flat(5, 5, 5), "combi": flat(6, 6, 6)},
+    )
+    given = {
+        "pixel_rows": rows,
+        "map_name": "rec-grad",
+        "montages": {"head": np.full((16, 24, 3), 7, np.uint8)},
+        "gallery": {"Labelled abnormal, one of each subject": [picture, replace(picture, truth=None, others={})]},
+    }
+    return replace(content, **(given | changes))
+
+
+@pytest.fixture(scope="module")
+def maps(content: ReportContent) -> ReportContent:
+    return with_maps(content)
+
+
+@pytest.fixture(scope="module")
+def maps_page(maps: ReportContent) -> Page:
+    return Page(render(maps))
+
+
+class TestMaps:
+    def test_have_sections_of_their_own(self, maps_page: Page) -> None:
+        assert maps_page.sections[:3] == ["results", "subjects", "pixels"]
+        assert maps_page.sections.index("volumes") == maps_page.sections.index("gallery") + 1
+        assert {"#pixels", "#volumes"} <= set(maps_page.values("href"))
+        assert "://" not in maps_page.source
+
+    @pytest.mark.parametrize(("section", "nothing"), [("pixels", {"pixel_rows": {}}), ("volumes", {"montages": {}})])
+    def test_leave_nothing_where_there_are_none(self, maps: ReportContent, maps_page: Page, section, nothing) -> None:
+        without = Page(render(replace(maps, **nothing)))
+        assert set(maps_page.sections) - set(without.sections) == {section}
+        assert f"#{section}" not in without.values("href")
+
+    def test_without_masks_nothing_is_said_of_pixels(self, content: ReportContent) -> None:
+        page = Page(render(content))
+        for absent in ("per pixel", "Whole image", "truth", "Slices in their order", "Dice"):
+            assert absent not in page.text
+
+    def test_tables_carry_every_number(self, maps: ReportContent, maps_page: Page) -> None:
+        for title, rows in maps.pixel_rows.items():
+            assert title in maps_page.text
+            for row in rows:
+                for name in ("auroc", "average_precision", "oracle_dice"):
+                    estimate = row.evaluation.estimates[name]
+                    assert f"{estimate.value:.3f} [{estimate.low:.2f}, {estimate.high:.2f}]" in maps_page.text
+                for name, decision in row.evaluation.decisions.items():
+                    assert f"{name}: {decision.threshold:.4g}" in maps_page.text
+                    area = decision.estimates["false_positive_area"].value
+                    assert f"{area:.3f}" in maps_page.text
+        assert maps_page.text.count("beta-vae, rec-grad the method") == 2 * (
+            1 + 3
+        )  # a line, and one for each threshold
+        assert maps_page.text.count("of 1") >= 2 * 9  # how many lesions there are to find
+
+    def test_tables_say_what_they_rest_on(self, maps_page: Page) -> None:
+        for fact in ("168 pixels in 4 images", "2.38% of the pixels are abnormal", "140 pixels of the foreground in 4"):
+            assert maps_page.text.count(fact) == 1
+        assert maps_page.text.count("in 1 lesion.") == 2
+        assert maps_page.text.count("What is called oracle used the labels of these very images") == 2
+        assert maps_page.text.count("Intervals: 95% of 20 resamples of subjects. Intervals from 2 subjects are") == 2
+
+    def test_lines_have_as_many_cells_as_headings(self, maps_page: Page) -> None:
+        tables = re.findall(r'<table class="results pixels">(.*?)</table>', maps_page.source, re.DOTALL)
+        assert len(tables) == 4
+        for table in tables:
+            heading, *lines = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+            assert {line.count("<th") + line.count("<td") for line in lines} == {heading.count("<th")}
+
+    def test_pictures_stand_under_their_names(self, maps_page: Page) -> None:
+        pictures = {
+            (attributes["alt"], int(_decoded(attributes["src"])[0, 0, 0]))
+            for tag, attributes in maps_page.elements
+            if tag == "img"
+        }
+        assert pictures == {
+            ("image", 1),
+            ("reconstruction", 2),
+            ("rec-grad", 3),
+            ("truth", 4),
+            ("kl-grad", 5),
+            ("combi", 6),
+            ("slices of head under their maps", 7),
+        }
+        shown = [attributes["alt"] for tag, attributes in maps_page.elements if tag == "img"]
+        assert shown[:6] == ["image", "truth", "reconstruction", "rec-grad", "kl-grad", "combi"]
+        assert shown[6:9] == ["image", "reconstruction", "rec-grad"]  # of the one without truth and other maps
+
+    def test_warns_of_a_trivial_map_that_is_as_good(self, maps: ReportContent, maps_page: Page) -> None:
+        assert "A trivial map is as good" not in maps_page.text
+        method, *_, trivial = maps.pixel_rows["Whole image"]
+        better = [replace(method, evaluation=trivial.evaluation), replace(trivial, evaluation=method.evaluation)]
+        warned = Page(render(replace(maps, pixel_rows={"Whole image": better}))).text
+        precision = method.evaluation.estimates["average_precision"].value
+        said = "A trivial map is as good (whole image): “intensity”, without any model, has average precision "
+        assert f"{said}{precision:.3f}" in warned
+
+    def test_montages_are_explained(self, maps: ReportContent, maps_page: Page) -> None:
+        assert "head Slices in their order, row by row, under the rec-grad map; the outline is" in maps_page.text
+        assert "under the map; the outline" in Page(render(replace(maps, map_name="map"))).text
+
+    def test_escapes_everything(self, maps: ReportContent) -> None:
+        (picture, _) = maps.gallery["Labelled abnormal, one of each subject"]
+        hostile = replace(
+            maps,
+            map_name=HOSTILE,
+            pixel_rows={HOSTILE: [replace(row, name=HOSTILE) for row in maps.pixel_rows["Whole image"]]},
+            montages={HOSTILE: flat(1, 2, 3)},
+            gallery={HOSTILE: [replace(picture, name=HOSTILE, subject=HOSTILE, others={HOSTILE: flat(1, 2, 3)})]},
+        )
+        page = Page(render(hostile))
+        assert "script" not in {tag for tag, _ in page.elements}
+        # Twelve lines of tables and their heading, the montage's twice, and those of the gallery.
+        assert page.text.count("<script>alert('1')</script> & \"組織\"") >= 20
+        assert {HOSTILE, f"slices of {HOSTILE} under their maps"} <= set(page.values("alt"))
+
+
+def _decoded(source: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
+class TestMapFigure:
+    def test_has_a_row_for_each_case_and_a_column_for_each_picture(
+        self, content: ReportContent, tmp_path: Path
+    ) -> None:
+        (items,) = with_maps(content).gallery.values()
+        path = write_map_figure(items, "rec-grad", tmp_path / "maps.png")
+        with Image.open(path) as image:
+            figure = np.asarray(image.convert("RGB"))
+        left = []
+        for level in range(1, 7):
+            rows, columns = np.nonzero((figure == level).all(2))
+            assert rows.size, f"picture {level} is not there"
+            left.append(columns.min())
+            both = level not in (4, 5, 6)  # the second case has neither truth nor other maps
+            assert (np.diff(np.unique(rows)) > 1).any() == both
+        # Input, truth, reconstruction, the deciding map and the others, from left to right.
+        assert np.argsort(left).tolist() == [0, 3, 1, 2, 4, 5]
+
+    def test_a_case_without_truth_and_other_maps(self, content: ReportContent, tmp_path: Path) -> None:
+        items = content.gallery["Most abnormal"]
+        narrow = write_map_figure(items, "map", tmp_path / "narrow.png")
+        (items,) = with_maps(content).gallery.values()
+        wide = write_map_figure(items, "map", tmp_path / "wide.png")
+        with Image.open(narrow) as one, Image.open(wide) as other:
+            assert one.width * 2 == pytest.approx(other.width, abs=2)
+            assert one.height == other.height
+
+
 class TestFile:
     def test_is_written_whole_over_an_old_one(self, content: ReportContent, tmp_path: Path) -> None:
         path = tmp_path / "new" / "report.html"
@@ -435,6 +635,30 @@ class TestDisplay:
     def test_png_is_lossless(self) -> None:
         image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(image)))), image)
+
+
+class TestOutlineAndMontage:
+    def test_outline_is_the_inner_edge_of_the_region(self) -> None:
+        image = np.random.default_rng(0).integers(0, 100, (7, 8, 3), dtype=np.uint8)
+        region = np.zeros((7, 8), bool)
+        region[1:5, 2:6] = True
+        edge = region.copy()
+        edge[2:4, 3:5] = False
+        drawn = outlined(image, region)
+        np.testing.assert_array_equal((drawn != image).any(2), edge)
+        assert len(np.unique(drawn[edge], axis=0)) == 1
+        np.testing.assert_array_equal(outlined(image, np.zeros((7, 8), bool)), image)
+        assert (outlined(image, np.ones((7, 8), bool)) != image).any(2).sum() == 2 * 7 + 2 * 6
+
+    @given(st.integers(1, 9), st.integers(1, 4))
+    def test_tiles_are_read_as_text_is(self, count: int, columns: int) -> None:
+        tiles = list(np.random.default_rng(count).integers(1, 256, (count, 2, 3, 3), np.uint8))
+        sheet = montage(tiles, columns)
+        rows = -(-count // columns)
+        assert sheet.shape == (2 * rows, 3 * columns, 3)
+        for place, tile in enumerate([*tiles, *[np.zeros((2, 3, 3))] * (rows * columns - count)]):
+            row, column = divmod(place, columns)
+            np.testing.assert_array_equal(sheet[2 * row : 2 * row + 2, 3 * column : 3 * column + 3], tile)
 
 
 class TestOverlay:

@@ -38,6 +38,8 @@ from sanoscope.training.run_record import begin_run
 ADJUSTABLE = ("scoring.", "decision.", "data.axis", "data.slices", "data.modality", "data.least_abnormal")
 # Of so many training normals the maps are looked at for thresholds: percentiles of medians need no more.
 MAP_IMAGES = 256
+# And scoring learns from so many, which bounds its time and memory.
+LEARNED_IMAGES = 1000
 
 
 class Detector:
@@ -172,13 +174,14 @@ class Detector:
     def _learn_scoring(self, pictures: Pictures) -> None:
         self.scoring_learned_: dict[str, np.ndarray] = {}
         inference = self._inference()
-        self.scoring_learned_ = inference.scoring.learn(inference.network, inference.prepared(pictures))
+        sample = pictures.subset(_evenly(len(pictures), LEARNED_IMAGES))
+        self.scoring_learned_ = inference.scoring.learn(inference.network, inference.prepared(sample))
 
     def _calibrate(self, held_out: Pictures, train: Pictures) -> None:
         inference = self._inference()
         result = inference.run(held_out, all_maps=True)
         labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
-        sample = train.subset(np.unique(np.linspace(0, len(train) - 1, MAP_IMAGES).astype(int)))
+        sample = train.subset(_evenly(len(train), MAP_IMAGES))
         normal_maps = inference.run(sample, all_maps=True).maps
         self.calibration_ = Calibration(
             scores=result.scores,
@@ -368,6 +371,11 @@ class Detector:
             ModelError: If a file is missing, truncated or altered, or of another version.
         """
         return detector_folder.load_detector(Path(folder), device)
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    """At most so many indices, evenly among all."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 def _unreadable_notes(*sides: Pictures) -> list[str]:

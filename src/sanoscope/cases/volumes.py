@@ -103,11 +103,15 @@ def _notes(volumes: Cases, slices: list[list[Case]], slicing: Slicing) -> Iterat
 
 
 def _cut_series(cases: Cases, slicing: Slicing) -> Cases:
-    """Of each subject's images that end in a number, the chosen by its order; all others stay."""
+    """Of each subject's images that end in a number, the chosen by its order; all others stay.
+
+    A volume that could not be sliced stays too, so that reading it says why.
+    """
     series: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for i, case in enumerate(cases):
         number = NUMBERED.search(case.name.rpartition("/")[2])
-        if case.slice is None and case.subject is not None and number is not None:
+        image = case.slice is None and not _is_whole_volume(case)
+        if image and case.subject is not None and number is not None:
             series[case.subject].append((int(number[1]), i))
     if not series:
         return cases

@@ -66,6 +66,7 @@ PAPER_VALUES: Mapping[str, Any] = {
     "training.weight_decay": 0.0,
     "training.average": 0.0,
     "scoring.map": "attention",
+    "scoring.channels": "signed",
     "scoring.scaling": "image",
     "scoring.centring": "none",
     "scoring.sign": 1,
@@ -240,6 +241,12 @@ _SCORING = Part(
         "also": Option(
             "all", "other scores and maps computed beside them", "they cost little", choices=("all", "none")
         ),
+        "channels": Option(
+            "positive",
+            "weights of the channels as they are, or the positive ones alone",
+            MEASURED,
+            choices=("signed", "positive"),
+        ),
         "centring": Option(
             "median",
             "subtract from the attention of each image its median inside, or nothing",
@@ -247,10 +254,11 @@ _SCORING = Part(
             choices=("median", "none"),
         ),
         "scaling": Option(
-            "training",
-            "attention from 0 to 1 by each image's least and greatest value, or by percentiles of training normals",
+            "position",
+            "attention from 0 to 1 by each image's least and greatest value, by percentiles of training normals, or by "
+            "these after comparing each place with what normals have there",
             MEASURED,
-            choices=("image", "training"),
+            choices=("image", "training", "position"),
         ),
         "sign": Option(1, "1 where anomalies have more attention, -1 where they have less", BOTH, choices=(1, -1)),
         "smoothing": Option(2.4, "Gaussian over the map, its σ in pixels; 0 is off", MEASURED, minimum=0),
@@ -283,7 +291,8 @@ CONSTRAINED_ATTENTION_VAE = Recipe(
         "at 224 pixels the encoder has 12,775,808 and the decoder 1,771,841.",
         "The paper's learning rate is 1e-4, that of the released main script 1e-5.",
         "With scoring.scaling=image the map of every image reaches 1, a healthy one's too.",
-        "Defaults are what was measured to be better and steadier on brain slices; the paper's values are the preset paper.",
+        "Defaults are what was measured to be better and steadier on brain slices; the paper's values are the preset "
+        "paper.",
         "Runs differ by their seed: report several.",
     ),
     presets=PRESETS,
