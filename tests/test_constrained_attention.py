@@ -448,7 +448,7 @@ def test_scaling_by_training_normals(vae: ResidualVAE, images: Tensor, inside: T
 
 
 def test_shared_weights_are_learned_of_training_normals(images: Tensor, inside: Tensor) -> None:
-    vae = network(weighting="shared").eval()
+    vae = network(64, weighting="shared").eval()
     way = scoring(also="none", scaling="training")
     with pytest.raises(ModelError, match="fit again"):
         way(vae, images, inside)

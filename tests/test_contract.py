@@ -16,7 +16,11 @@ from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 
 # A recipe is tested with its own defaults but for these, which only make it small and keep it off the network.
 SMALL = {"preparation.image_size": 32, "training.epochs": 2, "training.batch_size": 8, "training.precision": "float32"}
-SPECIAL: dict[str, dict[str, Any]] = {"resnet34-vae": {"network.pretrained": False}}
+SPECIAL: dict[str, dict[str, Any]] = {
+    "resnet34-vae": {"network.pretrained": False},
+    # A schedule over the whole training would not let it be made longer.
+    "constrained-attention-vae": {"training.schedule": "constant"},
+}
 
 
 @dataclass
