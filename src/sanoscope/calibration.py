@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sanoscope.decision import Decision, DecisionPolicy
+from sanoscope.decision import Decision, DecisionPolicy, percentile_curve
 from sanoscope.errors import OptionError
+from sanoscope.heatmaps import map_scale
 from sanoscope.recipe import Recipe
 
 if TYPE_CHECKING:
+    from sanoscope.preparation.pictures import Pictures
+    from sanoscope.scoring.inference import Inference
     from sanoscope.scoring.scored import Scoring
 
 # Options of scoring that do not change what a score means.
 MAP = "scoring.map"
+# How the names of scores begin that are taken from the deciding map.
+OF_MAP = "map-"
+# Of so many training normals the maps are looked at for thresholds: percentiles of medians need no more.
+MAP_IMAGES = 256
 IMMATERIAL = ("scoring.score", "scoring.also", "scoring.samples_seed", "scoring.precision")
 
 
@@ -58,6 +66,40 @@ def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
     scoring: Scoring = recipe.build("scoring", beta=recipe["objective.beta"])
     scoring.learned = dict(learned)
     return scoring
+
+
+def calibrate(
+    recipe: Recipe, inference_of: Callable[[Recipe], Inference], held_out: Pictures, train: Pictures
+) -> Calibration:
+    """Score held-out cases, and look at the maps of training normals.
+
+    Args:
+        recipe: That the network was trained by.
+        inference_of: The trained network with the scoring of a recipe.
+        held_out: Pictures that were kept from training; some may be abnormal.
+        train: Pictures of training normals.
+    """
+    inference = inference_of(recipe)
+    result = inference.run(held_out, all_maps=True)
+    labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
+    normal_maps = inference.run(train.evenly(MAP_IMAGES), all_maps=True).maps
+    return Calibration(
+        scores=result.scores,
+        labels=labels,
+        map_scales={name: map_scale(maps[labels != 1]) for name, maps in result.maps.items()},
+        map_scores={name: _scores_by(name, recipe, inference_of, held_out) for name in inference.scoring.map_names[1:]},
+        map_curves={name: percentile_curve(maps) for name, maps in normal_maps.items()},
+        description=f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}",
+        options={name: value for name, value in recipe.values.items() if name.startswith("scoring.")},
+    )
+
+
+def _scores_by(
+    map_name: str, recipe: Recipe, inference_of: Callable[[Recipe], Inference], held_out: Pictures
+) -> dict[str, np.ndarray]:
+    """The scores of held-out cases that depend on which map decides, if this one does."""
+    scores = inference_of(recipe.with_options({MAP: map_name})).run(held_out).scores
+    return {name: values for name, values in scores.items() if name.startswith(OF_MAP)}
 
 
 def fit_decisions(recipe: Recipe, calibration: Calibration) -> dict[str, Decision]:

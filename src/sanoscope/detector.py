@@ -11,12 +11,11 @@ import numpy as np
 import torch
 
 from sanoscope import detector_folder
-from sanoscope.calibration import MAP, Calibration, build_scoring, fit_decisions, scoring_notes
+from sanoscope.calibration import build_scoring, calibrate, fit_decisions, scoring_notes
 from sanoscope.cases import fingerprint
 from sanoscope.cases.case import Cases
 from sanoscope.cases.load import read_cases
 from sanoscope.console import say
-from sanoscope.decision import percentile_curve
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 from sanoscope.findings import Findings
 from sanoscope.networks.variational import VariationalAutoencoder, parameter_count
@@ -28,7 +27,7 @@ from sanoscope.recipes import get_recipe
 from sanoscope.scoring.inference import Inference
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
 from sanoscope.scoring.trivial import TrivialScores
-from sanoscope.showing import Showing, map_scale
+from sanoscope.showing import Showing
 from sanoscope.training.batches import derived_seed
 from sanoscope.training.devices import choose_device, mixed_precision
 from sanoscope.training.plain import Surroundings
@@ -36,9 +35,7 @@ from sanoscope.training.run_record import begin_run
 
 # Options that take effect on a fitted detector; all others are built into the weights.
 ADJUSTABLE = ("scoring.", "decision.", "data.axis", "data.slices", "data.modality", "data.least_abnormal")
-# Of so many training normals the maps are looked at for thresholds: percentiles of medians need no more.
-MAP_IMAGES = 256
-# And scoring learns from so many, which bounds its time and memory.
+# Of so many training normals scoring learns, which bounds its time and memory.
 LEARNED_IMAGES = 1000
 
 
@@ -134,7 +131,8 @@ class Detector:
         self.training_keys_ = frozenset(pictures.keys)
         self.fitted = True
         self._learn_scoring(pictures)
-        self._calibrate(held_out, pictures)
+        self.calibration_ = calibrate(self.recipe, self._inference, held_out, pictures)
+        self.decisions_ = fit_decisions(self.recipe, self.calibration_)
         return self
 
     def _new_network(self) -> VariationalAutoencoder:
@@ -174,36 +172,8 @@ class Detector:
     def _learn_scoring(self, pictures: Pictures) -> None:
         self.scoring_learned_: dict[str, np.ndarray] = {}
         inference = self._inference()
-        sample = pictures.subset(_evenly(len(pictures), LEARNED_IMAGES))
+        sample = pictures.evenly(LEARNED_IMAGES)
         self.scoring_learned_ = inference.scoring.learn(inference.network, inference.prepared(sample))
-
-    def _calibrate(self, held_out: Pictures, train: Pictures) -> None:
-        inference = self._inference()
-        result = inference.run(held_out, all_maps=True)
-        labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
-        sample = train.subset(_evenly(len(train), MAP_IMAGES))
-        normal_maps = inference.run(sample, all_maps=True).maps
-        self.calibration_ = Calibration(
-            scores=result.scores,
-            labels=labels,
-            map_scales={name: map_scale(maps[labels != 1]) for name, maps in result.maps.items()},
-            map_scores=self._scores_by_map(held_out),
-            map_curves={name: percentile_curve(maps) for name, maps in normal_maps.items()},
-            description=f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}",
-            options={name: value for name, value in self.recipe.values.items() if name.startswith("scoring.")},
-        )
-        self.decisions_ = fit_decisions(self.recipe, self.calibration_)
-
-    def _scores_by_map(self, held_out: Pictures) -> dict[str, dict[str, np.ndarray]]:
-        """What the held-out cases score when another map decides, for each that is computed anyway."""
-        fitted, inference = self.recipe, self._inference()
-        by_map = {}
-        for name in inference.scoring.map_names[1:]:
-            self.recipe = fitted.with_options({MAP: name})
-            scores = self._inference().run(held_out).scores
-            by_map[name] = {score: scores[score] for score in inference.scoring.names if score.startswith("map-")}
-        self.recipe = fitted
-        return by_map
 
     def _begin_run(self, folder: Path, resume: bool) -> None:
         data = self.provenance_["data"]
@@ -346,9 +316,10 @@ class Detector:
             raise ImageError(f"{number} images cannot be scored, the first: {first}")
         return pictures
 
-    def _inference(self) -> Inference:
+    def _inference(self, recipe: Recipe | None = None) -> Inference:
+        """The trained network with the scoring of its own or another recipe."""
         self._require_fitted()
-        scoring = build_scoring(self.recipe, self.scoring_learned_)
+        scoring = build_scoring(recipe or self.recipe, self.scoring_learned_)
         bfloat16 = mixed_precision(scoring.precision, self.device)
         return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device, bfloat16)
 
@@ -371,11 +342,6 @@ class Detector:
             ModelError: If a file is missing, truncated or altered, or of another version.
         """
         return detector_folder.load_detector(Path(folder), device)
-
-
-def _evenly(count: int, most: int) -> np.ndarray:
-    """At most so many indices, evenly among all."""
-    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 def _unreadable_notes(*sides: Pictures) -> list[str]:

@@ -12,6 +12,15 @@ from sanoscope.cases.case import Cases
 from sanoscope.preparation.geometry import Geometry
 
 Trace = tuple[tuple[int, ...], ...]
+# The share of held-out normal pixels that overlays may show at full strength.
+MAP_QUANTILE = 0.999
+# So many pixels tell that quantile well enough.
+SAMPLED_PIXELS = 5_000_000
+
+
+def map_scale(maps: np.ndarray) -> float:
+    """The value above which hardly any pixel of maps ``(N, H, W)`` lies."""
+    return float(np.quantile(maps.ravel()[:: max(maps.size // SAMPLED_PIXELS, 1)], MAP_QUANTILE))
 
 
 @dataclass(frozen=True)

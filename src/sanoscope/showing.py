@@ -14,7 +14,7 @@ from sanoscope.cases.case import Case
 from sanoscope.cases.masks import true_mask
 from sanoscope.errors import ImageError
 from sanoscope.findings import Findings, Shown
-from sanoscope.heatmaps import Heatmaps, Trace, slices_by_volume
+from sanoscope.heatmaps import Heatmaps, Trace, map_scale, slices_by_volume
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipe import Recipe
@@ -22,17 +22,8 @@ from sanoscope.report import images as display
 from sanoscope.scoring.inference import BatchResult, Inference
 from sanoscope.scoring.trivial import MAP_NAMES as TRIVIAL_MAPS
 
-# The share of held-out normal pixels that overlays may show at full strength.
-MAP_QUANTILE = 0.999
-# So many pixels tell that quantile well enough.
-SAMPLED_PIXELS = 5_000_000
 # Volumes that a report shows, and how many slices of each: what fits on a screen.
 MONTAGE_VOLUMES, MONTAGE_SLICES, MONTAGE_COLUMNS = 3, 24, 6
-
-
-def map_scale(maps: np.ndarray) -> float:
-    """The value above which hardly any pixel of maps ``(N, H, W)`` lies."""
-    return float(np.quantile(maps.ravel()[:: max(maps.size // SAMPLED_PIXELS, 1)], MAP_QUANTILE))
 
 
 @dataclass(frozen=True)

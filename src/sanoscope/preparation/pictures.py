@@ -94,6 +94,10 @@ class Pictures:
         indices = np.asarray(indices, np.int64)
         return Pictures(self.cases[indices], self._blocks, self._where[indices], [self.keys[i] for i in indices])
 
+    def evenly(self, most: int) -> Pictures:
+        """At most so many of the pictures, evenly among all."""
+        return self.subset(np.unique(np.linspace(0, len(self) - 1, most).astype(int)))
+
     def of_form(self, wanted: Form) -> Pictures:
         """The pictures of one form; the others join the unreadable."""
         forms = self.forms

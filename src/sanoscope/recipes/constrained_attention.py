@@ -111,7 +111,7 @@ _PREPARATION = _sourced(
     _sourced(PREPARATION, BOTH, interpolation="area", channels="grey"),
     MEASURED,
     image_size=64,
-    foreground="brain",
+    foreground="body",
     crop="centre",
     crop_share=0.8125,
     intensity="robust",
