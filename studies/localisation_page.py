@@ -68,6 +68,15 @@ class LocalisationPage:
         """The value of seed 0, for what has one seed only."""
         return f"{self.values(row, name, metric, WHOLE, part)[0]:.3f}"
 
+    def deviation(self, row: str, name: str) -> str:
+        """The standard deviation of the AP over the seeds."""
+        return f"{statistics.stdev(self.values(row, name, 'average_precision')):.3f}"
+
+    def image_number(self, row: str, score: str) -> str:
+        """AUROC of a score of whole images, over the seeds."""
+        results = [run["evaluations"]["test"]["images"] for run in self.of(row)]
+        return _spread([next(r["auroc"][0] for t, r in images.items() if t.endswith(score)) for images in results])
+
     def seeds(self, row: str) -> int:
         """How many seeds a row has."""
         return len(self.of(row))
