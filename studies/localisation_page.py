@@ -25,6 +25,9 @@ BETA_PAPER: dict[tuple[int, float], tuple[float | None, ...]] = {
     (64, 10): (0.859, 0.905, 0.810, 0.905, 0.749, 0.864),
 }
 
+# What differs by less over the seeds does not depend on them, as what needs no model.
+SAME = 5e-4
+
 Run = dict[str, Any]
 
 
@@ -186,7 +189,7 @@ def _benchmark_table(measured: dict[str, dict[str, float]]) -> str:
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return ""
-    if len(values) == 1:
+    if len(values) == 1 or max(values) - min(values) < SAME:
         return f"{values[0]:.3f}"
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
