@@ -24,7 +24,7 @@ from sanoscope.objectives.constrained_elbo import ConstrainedELBO
 
 # Of the images, and how many are in a batch: the recipe's default, and twice its side.
 SETTINGS = ((64, 16), (128, 16))
-WEIGHTINGS = {"plain": None, "weights as constants": "detached", "constrained": "shared"}
+WEIGHTINGS = {"plain": None, "channel weights held constant": "detached", "constrained": "shared"}
 
 
 def main() -> None:
