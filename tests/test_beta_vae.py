@@ -160,6 +160,7 @@ def test_a_short_training_lowers_the_loss() -> None:
 
 def test_recipe_has_the_papers_values() -> None:
     expected = {
+        "data.modality": "t2",
         "preparation.image_size": 64,
         "preparation.channels": "grey",
         "preparation.interpolation": "bilinear",
@@ -181,7 +182,7 @@ def test_recipe_has_the_papers_values() -> None:
         "scoring.projection_rate": 0.03,
         "scoring.ensemble_weights": (0.1, 0.1, 100.0),
     }
-    recipe = get_recipe("beta-vae")
+    recipe = get_recipe("beta-vae").preset("paper")
     assert {name: recipe[name] for name in expected} == expected
     options = recipe.options
     assert set(options["scoring.map"].choices) == set(MAPS)
