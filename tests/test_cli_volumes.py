@@ -320,8 +320,8 @@ def test_presets_that_do_not_exist(tree: Path, out: Path) -> None:
     for wrong, said in {"papier": "did you mean 'paper'?", "nonsense": "known: paper, vae, cavga, journal"}.items():
         error = sanoscope("fit", recipe, tree, "--out", out, "--preset", wrong).error
         assert error == f"recipe '{recipe}' has no preset '{wrong}'; {said}"
-    error = sanoscope("fit", "beta-vae", tree, "--out", out, "--preset", "paper").error
-    assert error == "recipe 'beta-vae' has no presets, only options; leave out 'paper'"
+    error = sanoscope("fit", "conv-vae", tree, "--out", out, "--preset", "paper").error
+    assert error == "recipe 'conv-vae' has no presets, only options; leave out 'paper'"
     assert not out.exists()
 
 
