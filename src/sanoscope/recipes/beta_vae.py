@@ -7,11 +7,10 @@ authors released no code; what the paper leaves out is taken from the code of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
-from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, TRAINING
+from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, TRAINING, sourced
 
 PAPER = "Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE"
 
@@ -20,16 +19,8 @@ BUILT_ON = "code that the paper builds on"
 BEST = "the paper's best single predictor"
 UNSTATED = "not stated in the paper"
 
-
-def _sourced(part: Part, source: str, **defaults: object) -> Part:
-    """The part with other defaults that all come from one source."""
-    return part.updated(
-        **{name: replace(part.options[name], default=value, source=source) for name, value in defaults.items()}
-    )
-
-
-_PREPARATION = _sourced(
-    _sourced(PREPARATION, STATED, image_size=64, intensity="z-score"),
+_PREPARATION = sourced(
+    sourced(PREPARATION, STATED, image_size=64, intensity="z-score"),
     BUILT_ON,
     channels="grey",
     interpolation="bilinear",
@@ -39,7 +30,7 @@ _PREPARATION = _sourced(
 )
 
 # The paper's volumes are skull-stripped, where this finds what is not zero.
-_PREPARATION = _sourced(
+_PREPARATION = sourced(
     _PREPARATION, "the paper's volumes are skull-stripped; what is not is peeled", foreground="brain"
 )
 
@@ -56,8 +47,8 @@ _OBJECTIVE = Part(
     {"beta": Option(1.0, "weight of the KL term; the paper has 0.1, 0.5, 1, 2 and 10", STATED, minimum=0)},
 )
 
-_TRAINING = _sourced(
-    _sourced(TRAINING, STATED, epochs=500, optimizer="adam", learning_rate=1e-4),
+_TRAINING = sourced(
+    sourced(TRAINING, STATED, epochs=500, optimizer="adam", learning_rate=1e-4),
     BUILT_ON,
     batch_size=64,
     weight_decay=0.0,

@@ -8,11 +8,10 @@ paper's tables and the later journal version are presets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
-from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, TRAINING
+from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, TRAINING, sourced
 
 PAPER = "Silva-Rodríguez, Naranjo, Dolz: Looking at the whole picture: constrained unsupervised anomaly segmentation"
 
@@ -99,16 +98,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-
-def _sourced(part: Part, source: str, **defaults: object) -> Part:
-    """The part with other defaults that all come from one source."""
-    return part.updated(
-        **{name: replace(part.options[name], default=value, source=source) for name, value in defaults.items()}
-    )
-
-
-_PREPARATION = _sourced(
-    _sourced(PREPARATION, BOTH, interpolation="area", channels="grey"),
+_PREPARATION = sourced(
+    sourced(PREPARATION, BOTH, interpolation="area", channels="grey"),
     MEASURED,
     image_size=64,
     foreground="body",
@@ -206,9 +197,9 @@ _OBJECTIVE = Part(
     },
 )
 
-_STEPS = _sourced(
-    _sourced(
-        _sourced(TRAINING, BOTH, epochs=300, optimizer="adam", learning_rate=1e-4, drop_last=True),
+_STEPS = sourced(
+    sourced(
+        sourced(TRAINING, BOTH, epochs=300, optimizer="adam", learning_rate=1e-4, drop_last=True),
         CODE,
         weight_decay=0.0,
     ),
@@ -271,7 +262,7 @@ _SCORING = Part(
     },
 )
 
-_DECISION = _sourced(DECISION, STATED, map_threshold=0.5)
+_DECISION = sourced(DECISION, STATED, map_threshold=0.5)
 
 CONSTRAINED_ATTENTION_VAE = Recipe(
     "constrained-attention-vae",

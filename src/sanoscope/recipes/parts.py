@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sanoscope.recipe import Option, Part
 
 DATA = Part(
@@ -212,3 +214,10 @@ RECONSTRUCTION_SCORING = Part(
         ),
     },
 )
+
+
+def sourced(part: Part, source: str, **defaults: object) -> Part:
+    """The part with other defaults that all come from one source."""
+    return part.updated(
+        **{name: replace(part.options[name], default=value, source=source) for name, value in defaults.items()}
+    )
