@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results"
 def write(file: Path, content: dict[str, Any]) -> None:
     """Write JSON; the file appears whole or not at all."""
     unfinished = file.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.write_text(json.dumps(content) + "\n")
     unfinished.replace(file)
 
 

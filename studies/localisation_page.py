@@ -129,7 +129,8 @@ class LocalisationPage:
             metrics = ("auroc", "average_precision", "auprc_trapezoidal", "oracle_dice", "oracle_iou")
             cells = [self.number(row, name, metric, WHOLE, part) for metric in metrics]
             cells += [self.number(row, name, metric, INSIDE, part) for metric in metrics[:2]]
-            lines.append(_line([title, str(self.seeds(row)), *cells]))
+            counted = len(self.values(row, name, "average_precision", WHOLE, part))
+            lines.append(_line([title, str(counted), *cells]))
         return "\n".join(lines)
 
     def threshold_table(self, rows: Sequence[tuple[str, str, str, str]]) -> str:

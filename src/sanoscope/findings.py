@@ -14,6 +14,7 @@ from sanoscope.console import track
 from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
 from sanoscope.evaluation import PixelRow, ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
+from sanoscope.gallery import GALLERY_SIZE, choose
 from sanoscope.heatmaps import Heatmaps, slices_by_volume
 from sanoscope.map_evaluation import MapEvaluation, has_masks
 from sanoscope.report.content import GalleryImage, ReportContent
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUBJECT_TABLES = {"max": "Per subject, by its highest score", "mean": "Per subject, by its mean score"}
-# Enough to see a pattern, few enough to look at.
-GALLERY_SIZE = 8
-LABELLED = "Labelled abnormal, one of each subject"
 
 
 @dataclass(frozen=True)
@@ -301,26 +299,7 @@ class Findings:
 
     def gallery_groups(self, size: int = GALLERY_SIZE) -> dict[str, list[int]]:
         """Indices of the cases worth looking at, by the title of their group."""
-        order = np.argsort(-self.score, kind="stable")
-        abnormal, labels = self.abnormal, self.labels
-        groups: dict[str, Sequence[int] | np.ndarray] = {
-            LABELLED: self._one_of_each_subject(size) if has_masks(self.cases) else [],
-            "Most abnormal": order,
-            "Least abnormal": order[::-1],
-            "False alarms, the strongest first": [i for i in order if labels[i] == 0 and abnormal[i]],
-            "Missed, the most normal-looking first": [i for i in order[::-1] if labels[i] == 1 and not abnormal[i]],
-        }
-        return {title: [int(i) for i in indices[:size]] for title, indices in groups.items()}
-
-    def _one_of_each_subject(self, size: int) -> list[int]:
-        """The middle one of the abnormal cases of each subject, of at most ``size`` of them."""
-        of_subjects: dict[object, list[int]] = {}
-        for index, case in enumerate(self.cases):
-            if case.label == 1:
-                of_subjects.setdefault(case.subject or index, []).append(index)
-        chosen = list(of_subjects.values())
-        kept = np.unique(np.linspace(0, len(chosen) - 1, min(size, len(chosen))).round().astype(int))
-        return [chosen[i][len(chosen[i]) // 2] for i in kept]
+        return choose(self.cases, self.labels, self.score, self.abnormal, size)
 
     def gallery(self) -> dict[str, list[GalleryImage]]:
         """The pictures at hand of each group."""

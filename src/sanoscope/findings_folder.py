@@ -14,7 +14,8 @@ from sanoscope.cases.case import Case, Cases, VolumeSlice
 from sanoscope.cases.readers import read_image
 from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
-from sanoscope.findings import LABELLED, Findings, Shown
+from sanoscope.findings import Findings, Shown
+from sanoscope.gallery import LABELLED
 from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps, write_maps, write_picture
 from sanoscope.report.content import ReportContent
 from sanoscope.report.html import write_report

@@ -8,7 +8,7 @@ the default: with the paper's Adam at 1e-5 the published errors cannot be reache
 from __future__ import annotations
 
 from sanoscope.recipe import Option, Part, Recipe
-from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, RECONSTRUCTION_SCORING, TRAINING
+from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, RECONSTRUCTION_SCORING, TRAINING, sourced
 
 PAPER = "Sikdar, Tran, Xu, Yee: Anomaly detection in breast histopathology images with convolutional VAEs"
 
@@ -35,15 +35,6 @@ _SCORING = RECONSTRUCTION_SCORING.updated(
 )
 
 
-def _training(**defaults: object) -> Part:
-    options = TRAINING.options
-    sourced = {
-        name: Option(value, options[name].help, CODE, options[name].choices, options[name].minimum)
-        for name, value in defaults.items()
-    }
-    return TRAINING.updated(**sourced)
-
-
 def _recipe(name: str, title: str, network: Part, training: Part, notes: tuple[str, ...] = ()) -> Recipe:
     parts = {
         "data": DATA,
@@ -57,7 +48,9 @@ def _recipe(name: str, title: str, network: Part, training: Part, notes: tuple[s
     return Recipe(name, title, PAPER, parts, notes)
 
 
-_NOTEBOOK_TRAINING = _training(epochs=50, batch_size=100, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4)
+_NOTEBOOK_TRAINING = sourced(
+    TRAINING, CODE, epochs=50, batch_size=100, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4
+)
 _WIDTHS = Option((32, 64, 128, 256), "channels after each halving", BOTH, minimum=1)
 
 FC_VAE = _recipe(
@@ -77,7 +70,7 @@ FC_VAE = _recipe(
             ),
         },
     ),
-    _training(epochs=50, batch_size=50, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4),
+    sourced(TRAINING, CODE, epochs=50, batch_size=50, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4),
     ("The published output activation cannot reconstruct anything darker than mid-grey; network.output=tanh does.",),
 )
 
@@ -121,7 +114,9 @@ RESNET34_VAE = _recipe(
             "frozen_bn": Option(False, "keep a frozen encoder's batch-norm statistics too", CODE),
         },
     ),
-    _training(
+    sourced(
+        TRAINING,
+        CODE,
         epochs=85,
         batch_size=128,
         optimizer="adamw",

@@ -15,7 +15,7 @@ from sanoscope.networks.residual_vae import ResidualVAE
 from sanoscope.objectives.constrained_elbo import reconstruction_error
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
 from sanoscope.scoring.attention_reading import AttentionReading, NormalAttention, smoothed
-from sanoscope.scoring.scored import Scored, inside_only
+from sanoscope.scoring.scored import Scored, deciding_first, inside_only, map_score
 
 MAPS = ("attention", "residual")
 SCORES = ("map-mean", "map-max", "elbo", "kl", "mse")
@@ -63,8 +63,8 @@ class AttentionScoring:
         precision: str,
         beta: float,
     ) -> None:
-        self.map_names = _deciding_first(map, MAPS if also == "all" else ())
-        self.names = _deciding_first(score, SCORES if also == "all" else ())
+        self.map_names = deciding_first("map", map, MAPS, MAPS if also == "all" else ())
+        self.names = deciding_first("score", score, SCORES, SCORES if also == "all" else ())
         self.positive = channels == "positive"
         self.reading = AttentionReading(scaling, centring == "median", sign, smoothing)
         self.smoothing = smoothing
@@ -193,10 +193,7 @@ class AttentionScoring:
         if name in ("elbo", "kl"):
             kl = gaussian_kl(mean, logvar.clamp(*LOGVAR_RANGE))
             return kl if name == "kl" else reconstruction_error(images, logits, "bce") + self.beta * kl / mean.shape[1]
-        deciding = maps[self.map_names[0]].flatten(1)
-        if name == "map-max":
-            return deciding.amax(1)
-        return deciding.mean(1) if inside is None else deciding.sum(1) / inside.flatten(1).sum(1).clamp(min=1)
+        return map_score(name, maps[self.map_names[0]], inside)
 
 
 def _grown(attention: Tensor, size: Sequence[int]) -> Tensor:
@@ -204,7 +201,3 @@ def _grown(attention: Tensor, size: Sequence[int]) -> Tensor:
     # Autocast would carry it out in bfloat16.
     with torch.autocast(attention.device.type, enabled=False):
         return F.interpolate(attention[:, None], tuple(size), mode="bilinear", align_corners=True)[:, 0]
-
-
-def _deciding_first(deciding: str, also: tuple[str, ...]) -> tuple[str, ...]:
-    return (deciding, *(name for name in also if name != deciding))

@@ -15,7 +15,7 @@ from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
 from sanoscope.objectives.gaussian_elbo import gaussian_nll, half_squared_error
 from sanoscope.scoring.predictors import ENSEMBLE, PREDICTORS, predictor_maps, signed_gradients
 from sanoscope.scoring.projection import Projection
-from sanoscope.scoring.scored import Scored, inside_only
+from sanoscope.scoring.scored import Scored, deciding_first, inside_only, map_score
 
 PROJECTED = "proj-rec-error"
 MAPS = (*PREDICTORS, PROJECTED)
@@ -73,8 +73,8 @@ class PixelScoring:
                 f"scoring.ensemble_weights takes {len(ENSEMBLE)} numbers, for {', '.join(ENSEMBLE)}; "
                 f"not {list(ensemble_weights)}"
             )
-        self.map_names = _deciding_first("map", map, MAPS, tuple(PREDICTORS) if also == "all" else ())
-        self.names = _deciding_first("score", score, SCORES, SCORES if also == "all" else ())
+        self.map_names = deciding_first("map", map, MAPS, tuple(PREDICTORS) if also == "all" else ())
+        self.names = deciding_first("score", score, SCORES, SCORES if also == "all" else ())
         self.smoothing = smoothing == "gaussian"
         self.foreground_only = inside == "foreground"
         self.ensemble_weights = ensemble_weights
@@ -152,16 +152,7 @@ class PixelScoring:
         if name in ("elbo", "kl"):
             kl = gaussian_kl(output.mean, output.logvar.clamp(*LOGVAR_RANGE))
             return kl if name == "kl" else gaussian_nll(images, output.reconstruction) + self.beta * kl
-        deciding = maps[self.map_names[0]].flatten(1)
-        if name == "map-max":
-            return deciding.amax(1)
-        return deciding.mean(1) if inside is None else deciding.sum(1) / inside.flatten(1).sum(1).clamp(min=1)
-
-
-def _deciding_first(option: str, deciding: str, known: tuple[str, ...], also: tuple[str, ...]) -> tuple[str, ...]:
-    if deciding not in known:
-        raise OptionError(f"unknown scoring.{option} '{deciding}'; one of {', '.join(known)}")
-    return (deciding, *(name for name in also if name != deciding))
+        return map_score(name, maps[self.map_names[0]], inside)
 
 
 def _passed(network: VariationalAutoencoder, images: Tensor) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
+from sanoscope.errors import OptionError
 from sanoscope.networks.variational import VariationalAutoencoder
 
 
@@ -66,3 +67,22 @@ class Scoring(Protocol):
 def inside_only(maps: Tensor, inside: Tensor | None) -> Tensor:
     """Maps ``(B, H, W)`` that are 0 where nothing is looked for; None looks everywhere."""
     return maps if inside is None else maps * inside
+
+
+def map_score(name: str, maps: Tensor, inside: Tensor | None) -> Tensor:
+    """The score ``(B,)`` of images that is taken from maps ``(B, H, W)``: ``map-max``, or the mean inside."""
+    values = maps.flatten(1)
+    if name == "map-max":
+        return values.amax(1)
+    return values.mean(1) if inside is None else values.sum(1) / inside.flatten(1).sum(1).clamp(min=1)
+
+
+def deciding_first(option: str, deciding: str, known: Sequence[str], also: Sequence[str]) -> tuple[str, ...]:
+    """The names of scores or maps to compute.
+
+    Raises:
+        OptionError: If the deciding one is not known.
+    """
+    if deciding not in known:
+        raise OptionError(f"unknown scoring.{option} '{deciding}'; one of {', '.join(known)}")
+    return (deciding, *(name for name in also if name != deciding))
