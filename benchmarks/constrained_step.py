@@ -19,7 +19,7 @@ import torch
 
 from sanoscope import get_recipe
 from sanoscope.networks.gradcam import class_activation_map
-from sanoscope.networks.residual_vae import ResidualVAE
+from sanoscope.networks.residual_autoencoder import ResidualAutoencoder
 from sanoscope.objectives.constrained_elbo import ConstrainedELBO
 
 # Of the images, and how many are in a batch: the recipe's default, and twice its side.
@@ -49,7 +49,7 @@ def _measured(size: int, batch: int, precision: str, repeats: int) -> dict[str, 
     """The median of each kind of step, after one that is not counted."""
     recipe = get_recipe("constrained-attention-vae")
     torch.manual_seed(0)
-    network: ResidualVAE = recipe.build("network", in_channels=1, image_size=size)
+    network: ResidualAutoencoder = recipe.build("network", in_channels=1, image_size=size)
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     objective: ConstrainedELBO = recipe.build("objective")
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, fused=True)
@@ -65,7 +65,11 @@ def _measured(size: int, batch: int, precision: str, repeats: int) -> dict[str, 
 
 
 def _step(
-    network: ResidualVAE, objective: ConstrainedELBO, optimizer: Any, images: torch.Tensor, weighting: str | None
+    network: ResidualAutoencoder,
+    objective: ConstrainedELBO,
+    optimizer: Any,
+    images: torch.Tensor,
+    weighting: str | None,
 ) -> None:
     mean, logvar, activations = network.encode_with_features(images)
     attention, weight = None, 0.0

@@ -452,7 +452,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "checksums truncated": (truncated("checksums.json"), "checksums.json: cannot be read"),
     "a bit flipped": (flip, "weights.safetensors: is truncated or was altered"),
     "settings edited": (replace_text, "detector.json: is truncated or was altered"),
-    "other format": (edit(lambda state: state | {"format": 99}), ": is of format 99, this version reads 2"),
+    "other format": (edit(lambda state: state | {"format": 99}), ": is of format 99, this version reads 3"),
     "no preparation": (edit(lambda state: state.pop("preparation") and None), ": is not a model of this version"),
     "settings a list": (edit(lambda state: [state]), ": is not a model of this version"),
     "unknown recipe": (edit(lambda state: state["recipe"].update(name="conv-vea")), "did you mean 'conv-vae'?"),

@@ -17,15 +17,16 @@ from command_line import SMALL as SMALL_RUN
 from command_line import finished, sanoscope
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import ModelError, OptionError
+from sanoscope.networks.autoencoder import parameter_count
 from sanoscope.networks.folding import folded
 from sanoscope.networks.gradcam import channel_weights, class_activation_map
-from sanoscope.networks.residual_vae import ResidualVAE
+from sanoscope.networks.residual_autoencoder import ResidualAutoencoder
 from sanoscope.networks.resnet import BasicBlock
-from sanoscope.networks.variational import parameter_count
 from sanoscope.recipes import get_recipe
-from sanoscope.scoring.attention import AttentionScoring
-from sanoscope.scoring.attention_reading import AttentionReading, NormalAttention
-from sanoscope.training.module import VariationalTraining
+from sanoscope.scoring.attention import WEIGHTS, AttentionScoring
+from sanoscope.scoring.look import Look
+from sanoscope.scoring.map_reading import MapReading, NormalMaps
+from sanoscope.training.module import TrainingModule
 from sanoscope.training.plain import Surroundings
 
 RECIPE = "constrained-attention-vae"
@@ -39,12 +40,12 @@ def brains(count: int, size: int = 32, seed: int = 0) -> Tensor:
     return disc * (0.3 + 0.4 * torch.rand(count, 1, size, size, generator=generator))
 
 
-def network(size: int = 32, latent: int = 6, **options: Any) -> ResidualVAE:
+def network(size: int = 32, latent: int = 6, **options: Any) -> ResidualAutoencoder:
     torch.manual_seed(0)
-    return ResidualVAE(1, size, latent, **options)
+    return ResidualAutoencoder(1, size, latent, **options)
 
 
-def narrow(**options: Any) -> ResidualVAE:
+def narrow(**options: Any) -> ResidualAutoencoder:
     """One for 32 pixels with few parameters, for trainings and their checkpoints."""
     vae, latent = network(**options), options["latent"]
     vae.encoder.conv1 = nn.Conv2d(1, 4, 7, 2, 3, bias=False)
@@ -61,7 +62,7 @@ def narrow(**options: Any) -> ResidualVAE:
 
 def test_published_parameter_counts() -> None:
     with torch.device("meta"):
-        vae = ResidualVAE(1, 224, 32)
+        vae = ResidualAutoencoder(1, 224, 32)
     encoder = sum(parameter_count(part) for part in (vae.encoder, vae.mean, vae.logvar))
     assert (encoder, parameter_count(vae.decoder)) == (12_775_808, 1_771_841)
 
@@ -77,7 +78,7 @@ def test_published_parameter_counts() -> None:
 )
 def test_maps_of_the_blocks(options: dict[str, Any], sides: list[int], latent: int) -> None:
     with torch.device("meta"):
-        vae = ResidualVAE(1, 224, 32, **options)
+        vae = ResidualAutoencoder(1, 224, 32, **options)
         images = torch.empty(2, 1, 224, 224)
         for block, (side, channels) in enumerate(zip(sides, (64, 128, 256, 512), strict=True), start=1):
             mean, logvar, activations = vae.encode_with_features(images, block)
@@ -93,17 +94,17 @@ def test_forward_is_its_parts(options: dict[str, Any]) -> None:
     vae = network(64, **options).eval()
     images = brains(2, 64)
     with torch.inference_mode():
-        output = vae(images)
-        parts = [vae.encode_with_features(images, block)[:2] for block in range(1, 5)]
-        logits = vae.decode_logits(output.mean)
-    for mean, logvar in parts:
-        torch.testing.assert_close(mean, output.mean)
-        torch.testing.assert_close(logvar, output.logvar)
-    torch.testing.assert_close(output.reconstruction, logits.sigmoid())
-    noise = torch.randn(2, vae.latent)
-    expected = output.mean + noise * (0.5 * output.logvar).exp()
-    torch.testing.assert_close(vae.sample(output.mean, output.logvar, noise), expected)
-    assert vae.sample(output.mean, output.logvar, None) is output.mean
+        mean, logvar = vae.encode(images)
+        for block in range(1, 5):
+            parts = vae.encode_with_features(images, block)
+            torch.testing.assert_close(parts[0], mean)
+            torch.testing.assert_close(parts[1], logvar)
+        torch.testing.assert_close(vae(images), vae.decode_logits(mean).sigmoid())
+        noise = torch.randn(2, vae.latent)
+        expected = mean + noise * (0.5 * logvar).exp()
+        torch.testing.assert_close(vae.sample(mean, logvar, noise), expected)
+        torch.testing.assert_close(vae(images, noise), vae.decode(expected))
+    assert vae.sample(mean, logvar, None) is mean
 
 
 def test_bare_stem_has_neither_batch_norm_nor_relu() -> None:
@@ -245,7 +246,7 @@ def cases() -> Cases:
 
 def trained(
     cases: Cases, folder: Path | None = None, resume: bool = False, **options: Any
-) -> tuple[ResidualVAE, list[dict[str, float]]]:
+) -> tuple[ResidualAutoencoder, list[dict[str, float]]]:
     """A network trained on ten cases, validated on four; and the history."""
     recipe = (
         get_recipe(RECIPE)
@@ -254,7 +255,8 @@ def trained(
     )
     preparation = recipe.build("preparation")
     pictures = preparation.fit(cases[:10])
-    vae = narrow(**recipe.settings("network"))
+    options = recipe.settings("network")
+    vae = narrow(**{name: value for name, value in options.items() if name not in ("backbone", "bias")})
     surroundings = Surroundings(folder, 7, "cpu", resume, quiet=True, checkpoint_seconds=0)
     history = recipe.build("training").run(
         vae, recipe.build("objective"), preparation.intensity, pictures, preparation.decode(cases[10:]), surroundings
@@ -322,7 +324,7 @@ def test_resumed_training_gives_the_same_weights(
 ) -> None:
     settings = {name.replace(".", "__"): value for name, value in options.items()}
     whole, history = trained(cases, tmp_path / "whole", **settings)
-    step, taken = VariationalTraining.training_step, 0
+    step, taken = TrainingModule.training_step, 0
 
     def interrupted(*arguments: Any) -> Tensor:
         nonlocal taken
@@ -332,7 +334,7 @@ def test_resumed_training_gives_the_same_weights(
         return step(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VariationalTraining, "training_step", interrupted)
+        patch.setattr(TrainingModule, "training_step", interrupted)
         with pytest.raises(InterruptedError):
             trained(cases, tmp_path / "part", **settings)
     resumed, again = trained(cases, tmp_path / "part", resume=True, **settings)
@@ -362,7 +364,7 @@ def scoring(**options: Any) -> AttentionScoring:
 
 
 @pytest.fixture(scope="module")
-def vae() -> ResidualVAE:
+def vae() -> ResidualAutoencoder:
     built = network(64)
     with torch.no_grad():  # statistics of batch norm that are not those of the start
         for _ in range(3):
@@ -380,7 +382,7 @@ def inside(images: Tensor) -> Tensor:
     return images[:, 0] > 0
 
 
-def upsampled(vae: ResidualVAE, images: Tensor) -> Tensor:
+def upsampled(vae: ResidualAutoencoder, images: Tensor) -> Tensor:
     mean, _, activations = vae.encode_with_features(images)
     cam = class_activation_map(mean, activations).detach()
     return nn.functional.interpolate(cam[:, None], (64, 64), mode="bilinear", align_corners=True)[:, 0]
@@ -388,7 +390,7 @@ def upsampled(vae: ResidualVAE, images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_map_is_scaled_between_least_and_greatest_inside(
-    vae: ResidualVAE, images: Tensor, inside: Tensor, sign: int
+    vae: ResidualAutoencoder, images: Tensor, inside: Tensor, sign: int
 ) -> None:
     maps = scoring(sign=sign)(vae, images, inside).maps["attention"]
     cams = sign * upsampled(vae, images)
@@ -399,40 +401,42 @@ def test_map_is_scaled_between_least_and_greatest_inside(
         assert (scaled.min(), scaled.max()) == (0, 1)
 
 
-def test_scores_and_maps_by_their_formulas(vae: ResidualVAE, images: Tensor, inside: Tensor) -> None:
+def test_scores_and_maps_by_their_formulas(vae: ResidualAutoencoder, images: Tensor, inside: Tensor) -> None:
     scored = scoring()(vae, images, inside)
     with torch.no_grad():
-        output = vae(images)
-    kl = 0.5 * (output.mean**2 + output.logvar.exp() - 1 - output.logvar)
-    residual = (images - output.reconstruction).abs()[:, 0] * inside
-    bce = nn.functional.binary_cross_entropy(output.reconstruction, images, reduction="none").mean((1, 2, 3))
-    torch.testing.assert_close(scored.reconstructions, output.reconstruction)
-    torch.testing.assert_close(scored.maps["residual"], residual)
+        mean, logvar = vae.encode(images)
+        reconstruction = vae(images)
+    kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar)
+    residual = (images - reconstruction).abs()[:, 0] * inside
+    bce = nn.functional.binary_cross_entropy(reconstruction, images, reduction="none").mean((1, 2, 3))
+    torch.testing.assert_close(scored.reconstructions, reconstruction)
+    unread = scoring(scaling="none")(vae, images, inside)
+    torch.testing.assert_close(unread.maps["residual"], residual)
     torch.testing.assert_close(scored.scores["kl"], kl.sum(1))
     torch.testing.assert_close(scored.scores["elbo"], bce + 2.0 * kl.mean(1))
-    torch.testing.assert_close(scored.scores["mse"], (images - output.reconstruction).square().mean((1, 2, 3)))
+    torch.testing.assert_close(scored.scores["mse"], (images - reconstruction).square().mean((1, 2, 3)))
     torch.testing.assert_close(scored.scores["map-max"], torch.ones(4))
     attention = scored.maps["attention"]
     torch.testing.assert_close(scored.scores["map-mean"], attention.sum((1, 2)) / inside.sum((1, 2)))
-    torch.testing.assert_close(scoring().latents(vae, images), output.mean)
+    torch.testing.assert_close(scoring().latents(vae, images), mean)
 
 
 @pytest.mark.parametrize("chosen", ["attention", "residual"])
 @pytest.mark.parametrize("score", ["map-mean", "map-max", "elbo", "kl", "mse"])
 def test_what_decides_comes_first_and_can_be_had_alone(
-    vae: ResidualVAE, images: Tensor, inside: Tensor, score: str, chosen: str
+    vae: ResidualAutoencoder, images: Tensor, inside: Tensor, score: str, chosen: str
 ) -> None:
     every, alone = (scoring(score=score, map=chosen, also=also) for also in ("all", "none"))
     scored, single = every(vae, images, inside), alone(vae, images, inside)
     assert next(iter(scored.scores)) == every.names[0] == score
     assert next(iter(scored.maps)) == every.map_names[0] == chosen
     assert (list(single.scores), list(single.maps)) == ([score], [chosen])
-    assert set(scored.maps) == {"attention", "residual"}
+    assert set(scored.maps) == {"attention", "residual", "positive-residual"}
     torch.testing.assert_close(single.maps[chosen], scored.maps[chosen])
     torch.testing.assert_close(every.deciding(vae, images, inside), scored.scores[score])
 
 
-def test_scaling_by_training_normals(vae: ResidualVAE, images: Tensor, inside: Tensor) -> None:
+def test_scaling_by_training_normals(vae: ResidualAutoencoder, images: Tensor, inside: Tensor) -> None:
     cams = upsampled(vae, images)
     for sign in (1, -1):
         way = scoring(scaling="training", sign=sign, also="none")
@@ -455,7 +459,7 @@ def test_shared_weights_are_learned_of_training_normals(images: Tensor, inside: 
     way.learn(vae, [(images[:2], inside[:2]), (images[2:], inside[2:])])
     mean, _, activations = vae.encode_with_features(images)
     expected = channel_weights(mean, activations).mean(0)
-    torch.testing.assert_close(torch.from_numpy(way.learned["channel_weights"]), expected, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(torch.from_numpy(way.learned[WEIGHTS]), expected, rtol=1e-4, atol=1e-7)
     # They are those of the training, whatever is scored, so that an image alone has the same map.
     together, alone = way(vae, images, inside), way(vae, images[:1], inside[:1])
     torch.testing.assert_close(together.maps["attention"][:1], alone.maps["attention"], rtol=1e-4, atol=1e-5)
@@ -466,7 +470,7 @@ def test_scaling_by_position_compares_a_place_with_what_normals_have_there() -> 
         40, 32, 32, generator=torch.Generator().manual_seed(0)
     )
     inside = torch.ones(40, 32, 32, dtype=torch.bool)
-    read = AttentionReading("position", False, 1, 0.0, NormalAttention(normal, inside))
+    read = MapReading("position", False, 1, 0.0, NormalMaps(normal, inside))
     # A gradient that all normals have is nothing; a spot on it is as strong at its low as at its high end.
     image = torch.linspace(0, 5, 32).expand(2, 32, 32).clone()
     image[0, 16, 4] += 6
@@ -475,7 +479,7 @@ def test_scaling_by_position_compares_a_place_with_what_normals_have_there() -> 
     assert low[:, 8:24].std() < 0.2
     torch.testing.assert_close(low[16, 4], high[16, 27], rtol=0.15, atol=0)
     assert low[16, 4] > low[:, 28:].max() + 0.4
-    plain = AttentionReading("training", False, 1, 0.0, NormalAttention(normal, inside))(image, None)
+    plain = MapReading("training", False, 1, 0.0, NormalMaps(normal, inside))(image, None)
     assert plain[1, 16, 27] > plain[0, 16, 4] + 0.3
 
 
@@ -487,18 +491,18 @@ def test_positive_channels_leave_out_what_speaks_against(images: Tensor, inside:
         mean, _, activations = vae.encode_with_features(images)
         weights = channel_weights(mean, activations)
         weights = (weights.mean(0, keepdim=True) if weighting == "shared" else weights).clamp(min=0)
-        mean, _, activations = vae.encode_with_features(images)
-        found = way._activation_map(vae, mean, activations)
+        activations = vae.features(images).detach()
+        found = way.raw("attention", Look(vae, images, inside))
         torch.testing.assert_close(
             found, torch.einsum("bk,bkhw->bhw", weights.expand(4, -1), activations), rtol=1e-4, atol=1e-5
         )
 
 
-def test_smoothing_stays_inside(vae: ResidualVAE, images: Tensor, inside: Tensor) -> None:
-    way = scoring(map="residual", smoothing=1.5, also="none")
+def test_smoothing_stays_inside(vae: ResidualAutoencoder, images: Tensor, inside: Tensor) -> None:
+    way = scoring(map="residual", scaling="none", smoothing=1.5, also="none")
     smoothed = way(vae, images, inside).maps["residual"]
     with torch.no_grad():
-        residual = (images - vae(images).reconstruction).abs()[:, 0]
+        residual = (images - vae(images)).abs()[:, 0]
     assert smoothed[~inside].abs().max() == 0
     row, column = 30, 9  # near the edge of the disc
     down, across = torch.meshgrid(torch.arange(64) - row, torch.arange(64) - column, indexing="ij")
@@ -509,7 +513,7 @@ def test_smoothing_stays_inside(vae: ResidualVAE, images: Tensor, inside: Tensor
 
 
 @pytest.mark.parametrize("scaling", ["image", "training", "position"])
-def test_images_of_which_little_is_inside(vae: ResidualVAE, images: Tensor, scaling: str) -> None:
+def test_images_of_which_little_is_inside(vae: ResidualAutoencoder, images: Tensor, scaling: str) -> None:
     inside = torch.zeros(4, 64, 64, dtype=torch.bool)
     inside[1, 10, 10] = True
     inside[2, 10, 10:12] = True
@@ -527,7 +531,9 @@ def test_images_of_which_little_is_inside(vae: ResidualVAE, images: Tensor, scal
     assert blank.maps["attention"].isfinite().all()
 
 
-def test_scoring_in_threads_and_whatever_else_is_in_the_batch(vae: ResidualVAE, images: Tensor, inside: Tensor) -> None:
+def test_scoring_in_threads_and_whatever_else_is_in_the_batch(
+    vae: ResidualAutoencoder, images: Tensor, inside: Tensor
+) -> None:
     way = scoring(smoothing=1.0)
     together = way(vae, images, inside)
     before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
@@ -574,13 +580,8 @@ def test_every_preset_can_be_built_and_says_all_that_the_paper_does(preset: str)
         chosen.build("network", in_channels=1, image_size=chosen["preparation.image_size"])
     for part in ("preparation", "objective", "training"):
         chosen.build(part)
-    assert set(recipe.presets[preset]) == set(recipe.presets["paper"])
-
-
-def test_preset_of_the_plain_vae_scores_by_residuals(cases: Cases) -> None:
-    vae = get_recipe(RECIPE).preset("vae")
-    assert vae.build("objective").weight_at(10_000) == 0
-    assert vae.build("scoring", beta=1.0).map_names[0] == "residual"
+    if preset != "light":  # which is no row of the paper's
+        assert set(recipe.presets[preset]) == set(recipe.presets["paper"])
 
 
 def test_preset_on_the_command_line(cases: Cases, tmp_path: Path) -> None:
@@ -589,9 +590,9 @@ def test_preset_on_the_command_line(cases: Cases, tmp_path: Path) -> None:
     for number, case in enumerate(cases):
         Image.fromarray(case.pixels).save(data / f"{number}.png")
     small = (*SMALL_RUN, "--set", "training.batch_size=4", "--epochs", 1, "--set", "objective.beta=2")
-    finished("fit", RECIPE, data, "--out", tmp_path / "model", "--preset", "cavga", *small)
+    finished("fit", RECIPE, data, "--out", tmp_path / "model", "--preset", "journal", *small)
     options = json.loads((tmp_path / "model" / "detector.json").read_text())["recipe"]["options"]
-    assert (options["objective.constraint"], options["scoring.sign"]) == ("l1", -1)
+    assert (options["network.variant"], options["objective.weight"]) == ("journal", 1000.0)
     assert (options["objective.beta"], options["training.batch_size"]) == (2.0, 4)  # what is set goes before
     unknown = sanoscope("fit", RECIPE, data, "--out", tmp_path / "other", "--preset", "papr")
     assert unknown.error == f"recipe '{RECIPE}' has no preset 'papr'; did you mean 'paper'?"

@@ -19,7 +19,9 @@ SMALL = {"preparation.image_size": 32, "training.epochs": 2, "training.batch_siz
 SPECIAL: dict[str, dict[str, Any]] = {
     "resnet34-vae": {"network.pretrained": False},
     # A schedule over the whole training would not let it be made longer.
-    "constrained-attention-vae": {"training.schedule": "constant"},
+    **{name: {"training.schedule": "constant"} for name in ("constrained-attention-vae", "cavga")},
+    "f-anogan-original": {"training.generator_iterations": 1},
+    "restoration-vae": {"scoring.restoration_steps": 5},
 }
 
 
@@ -156,7 +158,7 @@ def test_bad_input_is_refused(fitted: Fitted) -> None:
 
 def test_other_channels_and_sizes_work(fitted: Fitted) -> None:
     images = np.random.default_rng(0).integers(0, 4096, (8, 48, 40, 1)).astype(np.uint16)
-    options = fitted.options | {"training.epochs": 1, "preparation.image_size": 64}
+    options = fitted.options | {"preparation.image_size": 64}
     detector = Detector(fitted.detector.recipe.name, options, device="cpu").fit(images, quiet=True)
     assert [heatmap.shape for heatmap in detector.score_map(images)] == [(48, 40)] * 8
     if detector.recipe["preparation.intensity"] in ("unit", "symmetric"):

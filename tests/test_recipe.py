@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ from sanoscope.recipe import PARTS, Option, Part, Recipe, flatten, parse_options
 from sanoscope.recipes import RECIPES, get_recipe
 
 # What a part is given beside its options, by who builds it: the data's form, or the other parts.
-CONTEXT = {"network": {"in_channels", "image_size"}, "scoring": {"beta"}, "decision": {"scores", "labels"}}
+CONTEXT: dict[str, dict[str, Any]] = {"network": {"in_channels": 1, "image_size": 64}, "scoring": {"beta": 1.0}}
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 
@@ -196,13 +196,10 @@ def test_changes_are_in_the_json() -> None:
 def test_declaration_fits_what_it_builds(recipe: Recipe) -> None:
     assert set(recipe.parts) == set(PARTS)
     for name, part in recipe.parts.items():
-        module, attribute = part.target.split(":")
-        parameters = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
-        context = CONTEXT.get(name, set())
-        required = {key for key, parameter in parameters.items() if parameter.default is parameter.empty}
-        assert set(part.options) <= set(parameters), name
-        assert required - set(part.options) <= context, name
-        assert not context & set(part.options), name
+        context = CONTEXT.get(name, {})
+        assert not context.keys() & set(part.options), name
+        with torch.device("meta") if name == "network" else nullcontext():
+            recipe.build(name, **context)
 
 
 @every_recipe
@@ -214,12 +211,6 @@ def test_every_option_says_what_and_whence_and_takes_its_default(recipe: Recipe)
         assert option.source, name
         assert option.check(name, option.default) == option.default
         assert "." not in name.split(".", 1)[1]
-
-
-@every_recipe
-def test_parts_without_context_are_built(recipe: Recipe) -> None:
-    for name in set(PARTS) - set(CONTEXT):
-        assert type(recipe.build(name)).__name__ == recipe.parts[name].target.split(":")[1]
 
 
 def test_updated_part_keeps_help_and_source() -> None:

@@ -32,7 +32,7 @@ INTERRUPTED = """
 import os, sys
 import torch
 from sanoscope.cli import main
-from sanoscope.training.module import VariationalTraining
+from sanoscope.training.module import TrainingModule
 
 moment, number, signal = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 sys.argv = ["sanoscope", *sys.argv[4:]]
@@ -51,7 +51,7 @@ def dying(method):
 if moment == "while writing a checkpoint":
     torch.save = dying(torch.save)
 elif moment == "within an epoch":
-    VariationalTraining.training_step = dying(VariationalTraining.training_step)
+    TrainingModule.training_step = dying(TrainingModule.training_step)
 main()
 """
 

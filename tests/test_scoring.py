@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import OptionError
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import VariationalAutoencoder
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipes import get_recipe
 from sanoscope.scoring.inference import BATCH, Inference
+from sanoscope.scoring.noise import noise_of
+from sanoscope.scoring.postprocessing import Postprocessing
 from sanoscope.scoring.reconstruction import SCORES, ReconstructionScoring
 from sanoscope.scoring.trivial import COMPONENTS, LEAST_DEVIATION, NAMES, PCA_IMAGES, TrivialScores
 from sanoscope.scoring.wasserstein import wasserstein
@@ -145,7 +147,7 @@ def test_sampling_ignores_the_global_generator_and_leaves_it_alone(images: Tenso
 
 def test_samples_differ_by_seed_and_by_image(images: Tensor) -> None:
     vae = ToyVAE(latent=4)
-    by_seed = [scoring(latent="sample", seed=seed)._noise(images, 4) for seed in (0, 1, 2**40)]
+    by_seed = [noise_of(images, 4, seed) for seed in (0, 1, 2**40)]
     rows = torch.cat(by_seed)
     assert len({tuple(row) for row in rows.tolist()}) == 18
     maps = [scoring(latent="sample", seed=seed)(vae, images).maps["squared-error"] for seed in (0, 1)]
@@ -155,7 +157,7 @@ def test_samples_differ_by_seed_and_by_image(images: Tensor) -> None:
 
 def test_samples_are_standard_normal() -> None:
     many = torch.rand(200, 1, 2, 2, generator=torch.Generator().manual_seed(2))
-    noise = scoring(latent="sample")._noise(many, 100)
+    noise = noise_of(many, 100, 0)
     assert noise.shape == (200, 100)
     assert noise.dtype == torch.float32
     assert noise.mean().item() == pytest.approx(0, abs=0.03)  # four standard errors of 20,000 draws
@@ -168,7 +170,7 @@ def test_sample_is_drawn_from_the_posterior(images: Tensor) -> None:
     vae, sampled = ToyVAE(), scoring(latent="sample", seed=3)
     with torch.no_grad():
         mean, logvar = vae.encode(images)
-        expected = vae.decode(mean + (0.5 * logvar).exp() * sampled._noise(images, vae.latent))
+        expected = vae.decode(mean + (0.5 * logvar).exp() * noise_of(images, vae.latent, sampled.samples_seed))
     torch.testing.assert_close(sampled(vae, images).reconstructions, expected)
 
 
@@ -260,7 +262,9 @@ class Small:
     trivial: TrivialScores
 
     def inference(self, score: str) -> Inference:
-        return Inference(self.network, scoring(score), self.preparation, self.trivial, "cpu")
+        return Inference(
+            self.network, scoring(score), Postprocessing("none", 3, 0.0, 0), self.preparation, self.trivial, "cpu"
+        )
 
 
 @pytest.fixture

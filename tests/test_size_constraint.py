@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from sanoscope.errors import OptionError
-from sanoscope.objectives.constrained_elbo import ConstrainedELBO, reconstruction_error
+from sanoscope.objectives.constrained_elbo import ConstrainedELBO
+from sanoscope.objectives.logit_elbo import reconstruction_error
 from sanoscope.objectives.size_constraint import area_weights, extended_log_barrier, mean_over, size_penalty
 from sanoscope.objectives.ssim import structural_similarity
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from sanoscope.cases.phantoms import histology_phantoms
 from sanoscope.errors import ModelError, OptionError
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import VariationalAutoencoder
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipes import get_recipe
-from sanoscope.training.module import VariationalTraining
+from sanoscope.training.module import TrainingModule
 from sanoscope.training.plain import Surroundings
 from sanoscope.training.run_record import begin_run
 
@@ -70,14 +70,14 @@ def trained(
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Step size, and weights and statistics, before each step."""
     taken: list[dict[str, Any]] = []
-    step = VariationalTraining.training_step
+    step = TrainingModule.training_step
 
-    def watched(module: VariationalTraining, batch: Any, index: int) -> Tensor:
+    def watched(module: TrainingModule, batch: Any, index: int) -> Tensor:
         state = {name: tensor.clone() for name, tensor in module.network.state_dict().items()}
         taken.append({"rate": module.trainer.optimizers[0].param_groups[0]["lr"], "state": state})
         return step(module, batch, index)
 
-    monkeypatch.setattr(VariationalTraining, "training_step", watched)
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
     return taken
 
 
@@ -152,7 +152,7 @@ def test_resumed_anywhere_it_ends_the_same(
     prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], at: int
 ) -> None:
     whole, history = trained(prepared, augmentation=noisy, **settings)
-    step, taken = VariationalTraining.training_step, 0
+    step, taken = TrainingModule.training_step, 0
 
     def interrupted(*arguments: Any) -> Tensor:
         nonlocal taken
@@ -162,7 +162,7 @@ def test_resumed_anywhere_it_ends_the_same(
         return step(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VariationalTraining, "training_step", interrupted)
+        patch.setattr(TrainingModule, "training_step", interrupted)
         with pytest.raises(InterruptedError):
             trained(prepared, tmp_path, augmentation=noisy, **settings)
     for _ in range(2):  # the second time little is left to be done but the end

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sanoscope.findings import Findings
     from sanoscope.recipe import Recipe
     from sanoscope.recipes import RECIPES, get_recipe
+    from sanoscope.side_by_side import compare_maps
 
 __all__ = [
     "RECIPES",
@@ -35,6 +36,7 @@ __all__ = [
     "Recipe",
     "SanoscopeError",
     "brain_phantoms",
+    "compare_maps",
     "get_recipe",
     "histology_phantoms",
     "hold_out",
@@ -52,6 +54,7 @@ _HOMES = {
     "Recipe": "recipe",
     "SanoscopeError": "errors",
     "brain_phantoms": "cases.phantoms",
+    "compare_maps": "side_by_side",
     "get_recipe": "recipes",
     "histology_phantoms": "cases.phantoms",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from sanoscope.scoring.inference import Inference
     from sanoscope.scoring.scored import Scoring
 
-# Options of scoring that do not change what a score means.
+# Options that say what a score means, and those among them that do not.
+OPTIONS = ("scoring.", "postprocessing.")
 MAP = "scoring.map"
-# How the names of scores begin that are taken from the deciding map.
-OF_MAP = "map-"
 # Of so many training normals the maps are looked at for thresholds: percentiles of medians need no more.
 MAP_IMAGES = 256
 IMMATERIAL = ("scoring.score", "scoring.also", "scoring.samples_seed", "scoring.precision")
@@ -63,23 +62,20 @@ class Calibration:
 
 def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
     """The scoring of a recipe, with the KL weight that its objective was trained with, and what it has learned."""
-    scoring: Scoring = recipe.build("scoring", beta=recipe["objective.beta"])
+    scoring: Scoring = recipe.build("scoring", beta=recipe.values.get("objective.beta"))
     scoring.learned = dict(learned)
     return scoring
 
 
-def calibrate(
-    recipe: Recipe, inference_of: Callable[[Recipe], Inference], held_out: Pictures, train: Pictures
-) -> Calibration:
+def calibrate(recipe: Recipe, inference: Inference, held_out: Pictures, train: Pictures) -> Calibration:
     """Score held-out cases, and look at the maps of training normals.
 
     Args:
         recipe: That the network was trained by.
-        inference_of: The trained network with the scoring of a recipe.
+        inference: The trained network with the recipe's scoring.
         held_out: Pictures that were kept from training; some may be abnormal.
         train: Pictures of training normals.
     """
-    inference = inference_of(recipe)
     result = inference.run(held_out, all_maps=True)
     labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
     normal_maps = inference.run(train.evenly(MAP_IMAGES), all_maps=True).maps
@@ -87,19 +83,14 @@ def calibrate(
         scores=result.scores,
         labels=labels,
         map_scales={name: map_scale(maps[labels != 1]) for name, maps in result.maps.items()},
-        map_scores={name: _scores_by(name, recipe, inference_of, held_out) for name in inference.scoring.map_names[1:]},
+        map_scores={
+            name: {score: values for score, values in result.map_scores[name].items() if score in result.scores}
+            for name in inference.scoring.map_names[1:]
+        },
         map_curves={name: percentile_curve(maps) for name, maps in normal_maps.items()},
         description=f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}",
-        options={name: value for name, value in recipe.values.items() if name.startswith("scoring.")},
+        options={name: value for name, value in recipe.values.items() if name.startswith(OPTIONS)},
     )
-
-
-def _scores_by(
-    map_name: str, recipe: Recipe, inference_of: Callable[[Recipe], Inference], held_out: Pictures
-) -> dict[str, np.ndarray]:
-    """The scores of held-out cases that depend on which map decides, if this one does."""
-    scores = inference_of(recipe.with_options({MAP: map_name})).run(held_out).scores
-    return {name: values for name, values in scores.items() if name.startswith(OF_MAP)}
 
 
 def fit_decisions(recipe: Recipe, calibration: Calibration) -> dict[str, Decision]:

@@ -18,7 +18,8 @@ from sanoscope.cases.load import read_cases
 from sanoscope.console import say
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 from sanoscope.findings import Findings
-from sanoscope.networks.variational import VariationalAutoencoder, parameter_count
+from sanoscope.networks.autoencoder import Autoencoder, parameter_count
+from sanoscope.parameters import counts_of
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.provenance import digest, environment
@@ -34,7 +35,15 @@ from sanoscope.training.plain import Surroundings
 from sanoscope.training.run_record import begin_run
 
 # Options that take effect on a fitted detector; all others are built into the weights.
-ADJUSTABLE = ("scoring.", "decision.", "data.axis", "data.slices", "data.modality", "data.least_abnormal")
+ADJUSTABLE = (
+    "scoring.",
+    "postprocessing.",
+    "decision.",
+    "data.axis",
+    "data.slices",
+    "data.modality",
+    "data.least_abnormal",
+)
 # Of so many training normals scoring learns, which bounds its time and memory.
 LEARNED_IMAGES = 1000
 
@@ -108,6 +117,7 @@ class Detector:
         # What these refuse is better known before the training than after it.
         build_scoring(self.recipe, {})
         self.recipe.build("decision")
+        self.recipe.build("postprocessing")
         train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")
@@ -131,15 +141,15 @@ class Detector:
         self.training_keys_ = frozenset(pictures.keys)
         self.fitted = True
         self._learn_scoring(pictures)
-        self.calibration_ = calibrate(self.recipe, self._inference, held_out, pictures)
+        self.calibration_ = calibrate(self.recipe, self._inference(), held_out, pictures)
         self.decisions_ = fit_decisions(self.recipe, self.calibration_)
         return self
 
-    def _new_network(self) -> VariationalAutoencoder:
+    def _new_network(self) -> Autoencoder:
         assert self.preparation_.form_ is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.seed))
-            network: VariationalAutoencoder = self.recipe.build(
+            network: Autoencoder = self.recipe.build(
                 "network", in_channels=self.preparation_.form_.channels, image_size=self.preparation_.image_size
             )
             network.initialise()
@@ -161,6 +171,7 @@ class Detector:
             "seconds": round(time.monotonic() - begun, 1),
             "epochs": len(self.history_),
             "parameters": parameter_count(self.network_),
+            "parameters in inference": counts_of(self.network_, build_scoring(self.recipe, {})).inference,
         }
 
     def _learn_trivial(self, pictures: Pictures) -> None:
@@ -316,12 +327,15 @@ class Detector:
             raise ImageError(f"{number} images cannot be scored, the first: {first}")
         return pictures
 
-    def _inference(self, recipe: Recipe | None = None) -> Inference:
-        """The trained network with the scoring of its own or another recipe."""
+    def _inference(self) -> Inference:
+        """The trained network with the recipe's scoring."""
         self._require_fitted()
-        scoring = build_scoring(recipe or self.recipe, self.scoring_learned_)
+        scoring = build_scoring(self.recipe, self.scoring_learned_)
         bfloat16 = mixed_precision(scoring.precision, self.device)
-        return Inference(self.network_, scoring, self.preparation_, self.trivial_, self.device, bfloat16)
+        postprocessing = self.recipe.build("postprocessing")
+        return Inference(
+            self.network_, scoring, postprocessing, self.preparation_, self.trivial_, self.device, bfloat16
+        )
 
     def _require_fitted(self) -> None:
         if not self.fitted:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRAINING_FOLDER = "training"
 WEIGHTS_FILE, DETECTOR_FILE, CHECKSUMS_FILE = "weights.safetensors", "detector.json", "checksums.json"
 # Raise when an older folder can no longer be read.
-FORMAT = 2
+FORMAT = 3
 
 
 def save_detector(detector: Detector, folder: Path) -> Path:

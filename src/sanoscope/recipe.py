@@ -13,7 +13,7 @@ from sanoscope.errors import OptionError, nearest
 
 RANGE = re.compile(r"-?\d*:-?\d*")
 
-PARTS = ("data", "preparation", "network", "objective", "training", "scoring", "decision")
+PARTS = ("data", "preparation", "network", "objective", "training", "scoring", "postprocessing", "decision")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,10 @@ class Part:
             options[name] = value if isinstance(value, Option) else replace(options[name], default=value)
         return replace(self, options=options)
 
+    def extended(self, target: str | None = None, /, **options: Option) -> Part:
+        """The same part with further options, or others in their place, and perhaps another target that takes them."""
+        return Part(target or self.target, {**self.options, **options})
+
     def build(self, settings: Mapping[str, Any], **context: Any) -> Any:
         """Import the target and call it with the settings and what only the caller knows."""
         module, attribute = self.target.split(":")
@@ -154,11 +158,15 @@ class Recipe:
         Raises:
             OptionError: If it has no such preset; the nearest name is in the message.
         """
+        return self.with_options(self.preset_options(name))
+
+    def preset_options(self, name: str) -> Mapping[str, Any]:
+        """The options of a preset, by dotted name; for the errors see ``preset``."""
         if not self.presets:
             raise OptionError(f"recipe '{self.name}' has no presets, only options; leave out '{name}'")
         if name not in self.presets:
             raise OptionError(f"recipe '{self.name}' has no preset '{name}'; {nearest(name, list(self.presets))}")
-        return self.with_options(self.presets[name])
+        return self.presets[name]
 
     def settings(self, part: str) -> dict[str, Any]:
         """The options of one part, by their short names."""

@@ -14,6 +14,7 @@ from sanoscope.cli.options import (
     DeviceOption,
     LayoutOption,
     NormalOption,
+    PresetOption,
     SeedOption,
     SetOption,
     VerboseOption,
@@ -29,9 +30,7 @@ def fit(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A method; 'sanoscope recipes' lists them.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option("--out", help="New folder for the model, its logs and checkpoints.")],
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="A named set of the recipe's options, such as 'paper'.")
-    ] = None,
+    preset: PresetOption = None,
     assignments: SetOption = None,
     config: ConfigOption = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training normals.")] = None,

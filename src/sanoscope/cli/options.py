@@ -21,6 +21,9 @@ SetOption = Annotated[
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with options of the recipe.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="A named set of the recipe's options, such as 'paper'.")
+]
 NormalOption = Annotated[
     str | None, typer.Option("--normal", help="The group that is normal, where groups have names of their own.")
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sanoscope.cli.options import VerboseOption
+
+if TYPE_CHECKING:
+    from sanoscope.recipe import Recipe
 
 
 def recipes(
@@ -30,6 +33,11 @@ def recipes(
         return
     recipe = get_recipe(name)
     console.print(f"[bold]{recipe.name}[/bold]: {recipe.title}\n{recipe.paper}\n")
+    variants = {"": recipe, **{f", preset {preset}": recipe.preset(preset) for preset in recipe.presets}}
+    sizes = {title: _parameters(variant) for title, variant in variants.items()}
+    for title, size in sizes.items():
+        if not title or size != sizes[""]:
+            console.print(f"Parameters{title}: {size}", highlight=False)
     for note in recipe.notes:
         console.print(f"Note: {note}")
     for preset, values in recipe.presets.items():
@@ -43,3 +51,12 @@ def recipes(
         choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
         table.add_row(option_name, default, option.help + choices, option.source)
     console.print(table, markup=False)
+
+
+def _parameters(recipe: Recipe) -> str:
+    """How many parameters a recipe has."""
+    # Late, as the list of recipes needs no torch.
+    from sanoscope.parameters import count_parameters
+
+    size, counts = recipe["preparation.image_size"], count_parameters(recipe)
+    return f"{counts.training:,} in training, {counts.inference:,} in inference, for {size}×{size} pixels"

@@ -14,6 +14,7 @@ from sanoscope.cli.options import (
     DeviceOption,
     LayoutOption,
     NormalOption,
+    PresetOption,
     SetOption,
     VerboseOption,
     recipe_options,
@@ -26,6 +27,7 @@ def score(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that 'sanoscope fit' wrote.")],
     data: DataArgument,
     out: Annotated[Path, typer.Option("--out", help="New folder for scores, maps, overlays and the report.")],
+    preset: PresetOption = None,
     assignments: SetOption = None,
     config: ConfigOption = None,
     side: Annotated[
@@ -48,7 +50,10 @@ def score(
     from sanoscope.detector import Detector
 
     require_new(out)
-    detector = Detector.load(model, device=device).adjust(recipe_options(config, assignments))
+    detector = Detector.load(model, device=device)
+    if preset:
+        detector.adjust(detector.recipe.preset_options(preset))
+    detector.adjust(recipe_options(config, assignments))
     slicing = detector.recipe.build("data").slicing
     cases = read_cases(data, normal=normal, layout=layout, slicing=slicing)
     if cases.layout != "manifest":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sanoscope.networks.variational import VariationalAutoencoder, divisible
+from sanoscope.networks.autoencoder import VariationalAutoencoder, divisible
 
 SLOPE = 0.01  # of the leaky ReLUs, as in the code that the paper builds on
 
@@ -26,18 +26,13 @@ class BetaVAE(VariationalAutoencoder):
         super().__init__()
         self.latent = latent
         side = divisible(image_size, 2 ** len(widths), "this network")
-        down: list[nn.Module] = []
-        for before, after in zip((in_channels, *widths), widths, strict=False):
-            down += [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), nn.LeakyReLU(SLOPE, inplace=True)]
-        up: list[nn.Module] = []
-        for before, after in zip(widths[::-1], (*widths[-2::-1], in_channels), strict=True):
-            up += [
-                nn.LeakyReLU(SLOPE, inplace=True),
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
-            ]
-        self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], 2 * latent, side, bias=False), nn.Flatten())
+        self.encoder = nn.Sequential(
+            *halvings(in_channels, widths), nn.Conv2d(widths[-1], 2 * latent, side, bias=False), nn.Flatten()
+        )
         self.decoder = nn.Sequential(
-            nn.Unflatten(1, (latent, 1, 1)), nn.ConvTranspose2d(latent, widths[-1], side, bias=False), *up
+            nn.Unflatten(1, (latent, 1, 1)),
+            nn.ConvTranspose2d(latent, widths[-1], side, bias=False),
+            *doublings(widths, in_channels),
         )
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,3 +44,22 @@ class BetaVAE(VariationalAutoencoder):
         """See ``VariationalAutoencoder.decode``."""
         images: Tensor = self.decoder(latents)
         return images
+
+
+def halvings(in_channels: int, widths: tuple[int, ...], bias: bool = False) -> list[nn.Module]:
+    """Convolution and leaky ReLU in turn, one pair for each halving."""
+    layers: list[nn.Module] = []
+    for before, after in zip((in_channels, *widths), widths, strict=False):
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias), nn.LeakyReLU(SLOPE, inplace=True)]
+    return layers
+
+
+def doublings(widths: tuple[int, ...], out_channels: int, bias: bool = False) -> list[nn.Module]:
+    """Leaky ReLU and transposed convolution in turn, mirroring ``halvings``; linear at the end."""
+    layers: list[nn.Module] = []
+    for before, after in zip(widths[::-1], (*widths[-2::-1], out_channels), strict=True):
+        layers += [
+            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias),
+        ]
+    return layers

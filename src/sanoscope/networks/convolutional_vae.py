@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sanoscope.networks.attention import SelfAttention
-from sanoscope.networks.variational import VariationalAutoencoder, divisible
+from sanoscope.networks.autoencoder import VariationalAutoencoder, divisible
 
 
 class ConvolutionalVAE(VariationalAutoencoder):

@@ -7,7 +7,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import VariationalAutoencoder
 
 
 class FullyConnectedVAE(VariationalAutoencoder):

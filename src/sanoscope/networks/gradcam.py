@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 WEIGHTINGS = ("gradient", "shared", "detached", "channel-mean")
+# Ways from the latents' gradients to one map: that of their sum, as in Silva-Rodríguez et al.; and two of Liu et al.:
+# the mean over latents of what each has above 0; and that of their sum by gradients of unit size, in absolute value.
+FORMS = ("sum", "disentangled", "original")
 
 
 def class_activation_map(
@@ -41,12 +44,40 @@ def class_activation_map(
         return (weights * activations.float()).sum(1)
 
 
-def channel_weights(mean: Tensor, activations: Tensor) -> Tensor:
-    """α of each image, ``(B, K)`` float32, to be averaged over many images.
+def channel_weights(mean: Tensor, activations: Tensor, form: str = "sum") -> Tensor:
+    """α of each image, ``(B, K)`` float32, to be averaged over many images; ``(B, L, K)`` if disentangled.
 
     Args:
         mean: Posterior means ``(B, L)`` that were computed from the activations with gradients enabled.
         activations: ``(B, K, h, w)``.
+        form: One of ``FORMS``. ``disentangled`` takes a backward pass for each latent.
     """
-    (gradient,) = torch.autograd.grad(mean.sum(), activations)
-    return gradient.float().mean((2, 3))
+    if form != "disentangled":
+        (gradient,) = torch.autograd.grad(mean.sum(), activations)
+        gradient = gradient.float()
+        if form == "original":
+            gradient = gradient / gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
+        return gradient.mean((2, 3))
+    # One after the other: in one batch of gradients they take twice as long.
+    of_latents = [
+        torch.autograd.grad(latent.sum(), activations, retain_graph=True)[0].float().mean((2, 3))
+        for latent in mean.unbind(1)
+    ]
+    return torch.stack(of_latents, 1)
+
+
+def weighted_map(weights: Tensor, activations: Tensor, form: str = "sum") -> Tensor:
+    """The map ``(B, h, w)`` float32 that channels make with given weights; no gradient flows through it.
+
+    Args:
+        weights: As ``channel_weights`` gives them in this form; a batch of 1 serves all images.
+        activations: ``(B, K, h, w)``.
+        form: One of ``FORMS``.
+    """
+    with torch.autocast(activations.device.type, enabled=False):
+        activations = activations.detach().float()
+        if form == "disentangled":
+            of_latents = torch.einsum("blk,bkhw->blhw", weights.expand(len(activations), -1, -1), activations)
+            return of_latents.relu().mean(1)
+        summed = (weights[:, :, None, None] * activations).sum(1)
+        return summed.abs() if form == "original" else summed

@@ -7,9 +7,9 @@ from typing import Self
 from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
+from sanoscope.networks.autoencoder import VariationalAutoencoder, divisible
 from sanoscope.networks.pretrained import load_pretrained
 from sanoscope.networks.resnet import WIDTHS, ResNetTrunk
-from sanoscope.networks.variational import VariationalAutoencoder, divisible
 
 
 class ResNetVAE(VariationalAutoencoder):

@@ -7,36 +7,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sanoscope.errors import OptionError
-from sanoscope.objectives.elbo import LOGVAR_RANGE, Terms, gaussian_kl
+from sanoscope.objectives.elbo import Terms
+from sanoscope.objectives.logit_elbo import LogitELBO
 from sanoscope.objectives.size_constraint import area_weights, mean_over, size_penalty
-from sanoscope.objectives.ssim import structural_similarity
-
-RECONSTRUCTIONS = ("bce", "l2", "ssim")
 
 
-def reconstruction_error(images: Tensor, logits: Tensor, kind: str) -> Tensor:
-    """Error of each image, mean over channels and pixels: ``(B, C, H, W)`` in [0, 1] and its logits to ``(B,)``.
-
-    ``bce`` is the binary cross-entropy; ``l2`` the squared error and ``ssim`` one less the structural similarity, both
-    of the logits' sigmoid.
-    """
-    logits = logits.float()
-    if kind == "bce":
-        return F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).mean(1)
-    if kind == "l2":
-        return (images - logits.sigmoid()).square().flatten(1).mean(1)
-    return 1 - structural_similarity(images, logits.sigmoid())
-
-
-class ConstrainedELBO:
+class ConstrainedELBO(LogitELBO):
     """``L_R + β L_KL + λ L_S``, each a mean over the batch.
 
     ``L_R`` is the mean over pixels and ``L_KL`` over latent dimensions, or both are sums; λ and t are tuned to which.
 
     Args:
-        reconstruction: One of ``RECONSTRUCTIONS``.
-        reduction: ``mean`` or ``sum`` over the pixels and latent dimensions of an image.
-        beta: Weight of the KL term.
+        reconstruction: See ``LogitELBO``, as the next two.
+        reduction: See there.
+        beta: See there.
         constraint: See ``size_penalty``; ``none`` leaves a plain VAE.
         slack: ``p``, the share of the image that attention may leave out.
         sharpness: ``t`` of the barrier.
@@ -70,9 +54,7 @@ class ConstrainedELBO:
             raise OptionError(f"objective.slack must be below 1, the whole image, not {slack:g}")
         if sharpness <= 0:
             raise OptionError(f"objective.sharpness must be above 0, not {sharpness:g}")
-        self.reconstruction = reconstruction
-        self.reduction = reduction
-        self.beta = beta
+        super().__init__(reconstruction, reduction, beta)
         self.constraint = constraint
         self.slack = slack
         self.sharpness = sharpness
@@ -95,7 +77,7 @@ class ConstrainedELBO:
         images: Tensor,
         logits: Tensor,
         mean: Tensor,
-        logvar: Tensor,
+        logvar: Tensor | None,
         attention: Tensor | None = None,
         inside: Tensor | None = None,
         weight: float | None = None,
@@ -111,21 +93,13 @@ class ConstrainedELBO:
             inside: The foreground ``(B, H, W)`` bool; None where everything is.
             weight: Of the constraint; λ where None.
         """
-        pixels, dimensions = (images[0].numel(), mean.shape[1]) if self.reduction == "sum" else (1, 1)
-        reconstruction = pixels * reconstruction_error(images, logits, self.reconstruction).mean()
-        kl = self._kl(mean, logvar.clamp(*LOGVAR_RANGE)) * dimensions
-        loss = reconstruction + self.beta * kl
-        with torch.no_grad():  # what is reported is not clamped
-            logged = {"reconstruction": reconstruction.detach(), "kl": self._kl(mean, logvar) * dimensions}
-        if attention is not None:
-            covered, penalty = self._size(attention, inside, images.shape[2:])
-            loss = loss + (self.weight if weight is None else weight) * penalty
-            logged |= {"attention": covered.detach(), "constraint": penalty.detach()}
-        return Terms(loss, {"loss": loss.detach(), **logged})
-
-    def _kl(self, mean: Tensor, logvar: Tensor) -> Tensor:
-        """Mean over batch and latent dimensions."""
-        return gaussian_kl(mean, logvar).mean() / mean.shape[1]
+        terms = super().__call__(images, logits, mean, logvar)
+        if attention is None:
+            return terms
+        covered, penalty = self._size(attention, inside, images.shape[2:])
+        loss = terms.loss + (self.weight if weight is None else weight) * penalty
+        measured = {"loss": loss.detach(), "attention": covered.detach(), "constraint": penalty.detach()}
+        return Terms(loss, terms.logged | measured)
 
     def _size(self, attention: Tensor, inside: Tensor | None, size: torch.Size) -> tuple[Tensor, Tensor]:
         """How much of the area attention covers, and the penalty: means over the batch."""

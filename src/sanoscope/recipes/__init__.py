@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from sanoscope.errors import OptionError, nearest
 from sanoscope.recipe import Recipe
-from sanoscope.recipes import beta_vae, constrained_attention, histopathology_vae
+from sanoscope.recipes import (
+    beta_vae,
+    brain_autoencoders,
+    brain_gans,
+    brain_maps,
+    constrained_attention,
+    histopathology_vae,
+)
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*histopathology_vae.RECIPES, *beta_vae.RECIPES, *constrained_attention.RECIPES)
+    recipe.name: recipe
+    for recipe in (
+        *histopathology_vae.RECIPES,
+        *beta_vae.RECIPES,
+        *constrained_attention.RECIPES,
+        *brain_autoencoders.RECIPES,
+        *brain_gans.RECIPES,
+        *brain_maps.RECIPES,
+    )
 }
 
 

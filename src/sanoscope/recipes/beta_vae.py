@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
-from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, TRAINING, sourced
+from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
 
 PAPER = "Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE"
 
@@ -139,6 +139,7 @@ BETA_VAE = Recipe(
         "objective": _OBJECTIVE,
         "training": _TRAINING,
         "scoring": _SCORING,
+        "postprocessing": POSTPROCESSING,
         "decision": DECISION,
     },
     (

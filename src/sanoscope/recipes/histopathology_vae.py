@@ -8,7 +8,15 @@ the default: with the paper's Adam at 1e-5 the published errors cannot be reache
 from __future__ import annotations
 
 from sanoscope.recipe import Option, Part, Recipe
-from sanoscope.recipes.parts import DATA, DECISION, PREPARATION, RECONSTRUCTION_SCORING, TRAINING, sourced
+from sanoscope.recipes.parts import (
+    DATA,
+    DECISION,
+    POSTPROCESSING,
+    PREPARATION,
+    RECONSTRUCTION_SCORING,
+    TRAINING,
+    sourced,
+)
 
 PAPER = "Sikdar, Tran, Xu, Yee: Anomaly detection in breast histopathology images with convolutional VAEs"
 
@@ -43,6 +51,7 @@ def _recipe(name: str, title: str, network: Part, training: Part, notes: tuple[s
         "objective": _OBJECTIVE,
         "training": training,
         "scoring": _SCORING,
+        "postprocessing": POSTPROCESSING,
         "decision": DECISION,
     }
     return Recipe(name, title, PAPER, parts, notes)

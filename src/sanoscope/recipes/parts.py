@@ -216,6 +216,38 @@ RECONSTRUCTION_SCORING = Part(
 )
 
 
+POSTPROCESSING = Part(
+    "sanoscope.scoring.postprocessing:Postprocessing",
+    {
+        "prior": Option(
+            0.0,
+            "keep maps only where the image is at or above this quantile of its foreground, such as 0.9; 0 is off",
+            "lesions need not be bright",
+            minimum=0,
+        ),
+        "median": Option(
+            "none",
+            "replace each pixel by the median of the square around it, 2d, or of the cube, 3d, where slices of a "
+            "volume or numbered series are neighbours",
+            "the constrained-attention paper filters nothing; the comparison study of Baur et al. takes 3d",
+            choices=("none", "2d", "3d"),
+        ),
+        "median_size": Option(
+            5,
+            "side of that square or cube, in pixels of the network and in slices; odd",
+            "5×5×5 in the comparison study of Baur et al.",
+            minimum=3,
+        ),
+        "least_area": Option(
+            0,
+            "drop bright regions of fewer pixels, or voxels with median=3d, at every threshold alike; 0 is off",
+            "small lesions count; the released code of the comparison study drops up to 7 voxels",
+            minimum=0,
+        ),
+    },
+)
+
+
 def sourced(part: Part, source: str, **defaults: object) -> Part:
     """The part with other defaults that all come from one source."""
     return part.updated(

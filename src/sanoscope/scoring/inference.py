@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from sanoscope.console import track
+from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.networks.folding import folded
-from sanoscope.networks.variational import VariationalAutoencoder
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
-from sanoscope.scoring.scored import Scoring
+from sanoscope.scoring.postprocessing import Postprocessing
+from sanoscope.scoring.scored import MAP_SCORES, Scoring, map_score
 from sanoscope.scoring.trivial import MAP_NAMES, NAMES, TrivialScores
 
 Result = TypeVar("Result")
@@ -36,11 +37,13 @@ class BatchResult:
     Attributes:
         scores: ``(N,)`` float64 each, by name, the trivial ones last.
         maps: ``(N, H, W)`` float32 each on the network's grid, by name, the deciding one first.
+        map_scores: For each map of the model by name, the scores ``(N,)`` that are taken from it.
         foreground: ``(N, H, W)`` bool, what belongs to the body; None where everything does, or was not asked for.
     """
 
     scores: dict[str, np.ndarray]
     maps: dict[str, np.ndarray]
+    map_scores: dict[str, dict[str, np.ndarray]]
     foreground: np.ndarray | None = None
 
 
@@ -53,6 +56,7 @@ class Inference:
     Args:
         network: Trained; it is left as it is.
         scoring: The scores to compute.
+        postprocessing: What is done to maps before scores are taken from them; the trivial ones are left as they are.
         preparation: Fitted.
         trivial: Fitted.
         device: Where to compute.
@@ -61,8 +65,9 @@ class Inference:
 
     def __init__(
         self,
-        network: VariationalAutoencoder,
+        network: Autoencoder,
         scoring: Scoring,
+        postprocessing: Postprocessing,
         preparation: Preparation,
         trivial: TrivialScores,
         device: str,
@@ -70,6 +75,7 @@ class Inference:
     ) -> None:
         self.network = folded(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scoring = scoring
+        self.postprocessing = postprocessing
         self.preparation = preparation
         self.trivial = trivial
         self.device = device
@@ -83,9 +89,10 @@ class Inference:
             all_maps: Keep every map, the trivial ones last, and the foreground.
         """
         shape = (len(pictures), self.preparation.image_size, self.preparation.image_size)
-        kept = (*self.scoring.map_names, *MAP_NAMES) if all_maps else self.scoring.map_names[:1]
+        kept = self.scoring.map_names if all_maps else self.scoring.map_names[:1]
         scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
-        maps = {name: np.empty(shape, np.float32) for name in kept}
+        maps = {name: np.empty(shape, np.float32) for name in (*kept, *(MAP_NAMES if all_maps else ()))}
+        looked_at = np.ones(shape, bool)
 
         def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
             scored = self.scoring(self.network, images, inside)
@@ -93,14 +100,22 @@ class Inference:
             values = {name: tensor.cpu().numpy() for name, tensor in scored.scores.items()}
             for name, array in (values | self.trivial.score(prepared)).items():
                 scores[name][rows] = array
-            for name in self.scoring.map_names if all_maps else kept:
-                maps[name][rows] = scored.maps[name].cpu().numpy()
+            if (within := self.scoring.looked_at(inside)) is not None:
+                looked_at[rows] = within.cpu().numpy()
+            for name in kept:
+                found = scored.maps[name].cpu().numpy()
+                maps[name][rows] = self.postprocessing.of_images(found, prepared, looked_at[rows])
             if all_maps:
                 for name, array in self.trivial.maps(prepared).items():
                     maps[name][rows] = array if inside is None else array * inside.cpu().numpy()
 
         self._each_batch(pictures, "scoring", score)
-        return BatchResult(scores, maps, self._foreground(pictures) if all_maps else None)
+        for name in kept:
+            maps[name] = self.postprocessing.of_volumes(maps[name], pictures.cases, looked_at)
+        map_scores = {name: _scores_of(maps[name], looked_at) for name in kept}
+        if self.postprocessing.active:
+            scores |= {name: values for name, values in map_scores[kept[0]].items() if name in self.scoring.names}
+        return BatchResult(scores, maps, map_scores, self._foreground(pictures) if all_maps else None)
 
     def _foreground(self, pictures: Pictures) -> np.ndarray | None:
         """What belongs to the body in each picture, ``(N, H, W)`` bool; None where everything does."""
@@ -120,6 +135,9 @@ class Inference:
 
     def deciding_score(self, pictures: Pictures) -> np.ndarray:
         """The deciding score alone, ``(N,)``."""
+        name = self.scoring.names[0]
+        if self.postprocessing.active and name in MAP_SCORES:
+            return self.run(pictures).scores[name]
         scores = np.empty(len(pictures))
 
         def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
@@ -177,6 +195,12 @@ class PreparedBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         return self.inference.each_prepared(self.pictures)
+
+
+def _scores_of(maps: np.ndarray, looked_at: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores ``(N,)`` that are taken from maps ``(N, H, W)``, by name."""
+    values, inside = torch.from_numpy(maps), torch.from_numpy(looked_at)
+    return {name: map_score(name, values, inside).double().numpy() for name in MAP_SCORES}
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sanoscope.errors import ModelError, OptionError
-from sanoscope.networks.variational import VAEOutput, VariationalAutoencoder
+from sanoscope.networks.autoencoder import VAEOutput, VariationalAutoencoder
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
 from sanoscope.objectives.gaussian_elbo import gaussian_nll, half_squared_error
 from sanoscope.scoring.predictors import ENSEMBLE, PREDICTORS, predictor_maps, signed_gradients
@@ -98,15 +98,23 @@ class PixelScoring:
 
     def __call__(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Scored:
         """Score images ``(B, C, H, W)``; see ``Scoring``."""
-        inside = inside if self.foreground_only else None
+        inside = self.looked_at(inside)
         output, maps = self._look(network, images, inside, self.map_names)
         scores = {name: self._score(name, images, inside, output, maps) for name in self.names}
         return Scored(scores, maps, output.reconstruction)
 
+    def used(self, network: VariationalAutoencoder) -> list[nn.Module]:
+        """See ``Scoring.used``."""
+        return [network]
+
+    def looked_at(self, inside: Tensor | None) -> Tensor | None:
+        """See ``Scoring.looked_at``."""
+        return inside if self.foreground_only else None
+
     def deciding(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Tensor:
         """The deciding score alone, ``(B,)``, with no pass that it does not need."""
         score = self.names[0]
-        inside = inside if self.foreground_only else None
+        inside = self.looked_at(inside)
         output, maps = self._look(network, images, inside, self.map_names[:1] if score.startswith("map-") else ())
         return self._score(score, images, inside, output, maps)
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sanoscope.networks.variational import VAEOutput, VariationalAutoencoder
+from sanoscope.networks.autoencoder import VAEOutput, VariationalAutoencoder
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
 from sanoscope.objectives.gaussian_elbo import half_squared_error
 from sanoscope.scoring.smoothing import smooth

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import VariationalAutoencoder
 from sanoscope.objectives.gaussian_elbo import half_squared_error
+from sanoscope.scoring.image_descent import descended
 
 # Adam's own values (Kingma and Ba, 2015), which the paper does not change.
 MOMENTUM, SQUARED_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8
@@ -39,30 +40,36 @@ class Projection:
 
     def __call__(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` made normal; each takes its own steps, whatever else is in the batch."""
-        projected = images.detach().clone()
-        first, second = torch.zeros_like(projected), torch.zeros_like(projected)
-        active = torch.arange(len(images), device=images.device)
-        for step in range(1, self.steps + 1):
-            going, gradient = self._gradient(network, projected[active], images[active])
-            active = active[going]
-            if not len(active):
-                break
-            first[active] = first[active].lerp(gradient, 1 - MOMENTUM)
-            second[active] = second[active].lerp(gradient.square(), 1 - SQUARED_MOMENTUM)
-            size = (second[active] / (1 - SQUARED_MOMENTUM**step)).sqrt() + EPSILON
-            projected[active] -= self.rate * first[active] / (1 - MOMENTUM**step) / size
-        return projected
 
-    def _gradient(self, network: VariationalAutoencoder, images: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Which images go on, ``(B,)``, and the energy's gradient for those."""
+        def slope(pixels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+            return self._slope(network, pixels, images[rows])
+
+        return descended(images, self.steps, slope, _Adam(images, self.rate), self.stop)
+
+    def _slope(self, network: VariationalAutoencoder, images: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each image, ``(B,)``, and the energy's gradient."""
         pixels = images.requires_grad_()
         with torch.enable_grad():
             error = half_squared_error(pixels, network.decode(network.encode(pixels)[0]))
             losses = error.flatten(1).sum(1)
-        going = losses.detach() > self.stop
-        (gradient,) = torch.autograd.grad(losses.sum(), pixels)
-        gradient, moved = gradient[going], (images.detach() - start)[going]
+            (gradient,) = torch.autograd.grad(losses.sum(), pixels)
+        moved = images.detach() - start
         # At x_0 itself the price has many slopes; the least sum keeps a pixel there until moving pays.
         resting = gradient.sign() * (gradient.abs() - self.weight).clamp(min=0)
         gradient = torch.where(moved == 0, resting, gradient + self.weight * moved.sign())
-        return going, gradient * 2 * error.detach()[going] if self.mask else gradient
+        return losses.detach(), gradient * 2 * error.detach() if self.mask else gradient
+
+
+class _Adam:
+    """Adam's steps, with moments of each image of a batch; see ``descended``."""
+
+    def __init__(self, images: Tensor, rate: float) -> None:
+        self.rate = rate
+        self.first, self.second = torch.zeros_like(images), torch.zeros_like(images)
+
+    def __call__(self, step: int, gradient: Tensor, rows: Tensor) -> Tensor:
+        first, second = self.first, self.second
+        first[rows] = first[rows].lerp(gradient, 1 - MOMENTUM)
+        second[rows] = second[rows].lerp(gradient.square(), 1 - SQUARED_MOMENTUM)
+        size = (second[rows] / (1 - SQUARED_MOMENTUM**step)).sqrt() + EPSILON
+        return self.rate * first[rows] / (1 - MOMENTUM**step) / size

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.variational import VAEOutput, VariationalAutoencoder
+from sanoscope.networks.autoencoder import VAEOutput, VariationalAutoencoder
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl, squared_error
+from sanoscope.scoring.noise import noise_of
 from sanoscope.scoring.scored import Scored, inside_only
 from sanoscope.scoring.wasserstein import wasserstein
 
@@ -62,13 +62,21 @@ class ReconstructionScoring:
         scores = {name: self._score(name, images, output) for name in self.names}
         return Scored(scores, {"squared-error": inside_only(residual, inside)}, output.reconstruction)
 
+    def used(self, network: VariationalAutoencoder) -> list[nn.Module]:
+        """See ``Scoring.used``."""
+        return [network]
+
+    def looked_at(self, inside: Tensor | None) -> Tensor | None:
+        """See ``Scoring.looked_at``."""
+        return inside
+
     @torch.inference_mode()
     def deciding(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Tensor:
         """The deciding score alone, ``(B,)``."""
         return self._score(self.names[0], images, self._output(network, images))
 
     def _output(self, network: VariationalAutoencoder, images: Tensor) -> VAEOutput:
-        noise = self._noise(images, network.latent) if self.latent == "sample" else None
+        noise = noise_of(images, network.latent, self.samples_seed) if self.latent == "sample" else None
         output: VAEOutput = network(images, noise)
         return output
 
@@ -85,16 +93,6 @@ class ReconstructionScoring:
         if name == "kl":
             return _finite_kl(output)
         return squared_error(images, output.reconstruction) + self.beta * _finite_kl(output)
-
-    def _noise(self, images: Tensor, latent: int) -> Tensor:
-        """Standard normal ``(B, L)``, each row from a generator seeded by its image."""
-        rows = []
-        for image in images.cpu():
-            content = zlib.crc32(image.contiguous().numpy().tobytes())
-            # Not torch's generator, which heeds only 32 bits of its seed on a CPU.
-            generator = np.random.default_rng([self.samples_seed, content])
-            rows.append(generator.standard_normal(latent, np.float32))
-        return torch.from_numpy(np.stack(rows)).to(images.device)
 
 
 def _finite_kl(output: VAEOutput) -> Tensor:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import Autoencoder
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class Scoring(Protocol):
     precision: str
     learned: dict[str, np.ndarray]
 
-    def learn(
-        self, network: VariationalAutoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]
-    ) -> dict[str, np.ndarray]:
+    def learn(self, network: Autoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]) -> dict[str, np.ndarray]:
         """Find out what scoring has to know of training normals, and keep it in ``learned``.
 
         Args:
@@ -54,19 +52,29 @@ class Scoring(Protocol):
                 several times.
         """
 
-    def __call__(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None) -> Scored:
+    def __call__(self, network: Autoencoder, images: Tensor, inside: Tensor | None) -> Scored:
         """Score images ``(B, C, H, W)``; outside of ``inside`` ``(B, H, W)``, where it is given, maps are 0."""
 
-    def deciding(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None) -> Tensor:
+    def looked_at(self, inside: Tensor | None) -> Tensor | None:
+        """Where maps may be above 0, given the foreground ``(B, H, W)``; None is everywhere."""
+
+    def used(self, network: Autoencoder) -> list[nn.Module]:
+        """What the deciding map and score take of a network."""
+
+    def deciding(self, network: Autoencoder, images: Tensor, inside: Tensor | None) -> Tensor:
         """The deciding score alone, ``(B,)``."""
 
-    def latents(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
+    def latents(self, network: Autoencoder, images: Tensor) -> Tensor:
         """Posterior means ``(B, L)``."""
 
 
 def inside_only(maps: Tensor, inside: Tensor | None) -> Tensor:
     """Maps ``(B, H, W)`` that are 0 where nothing is looked for; None looks everywhere."""
     return maps if inside is None else maps * inside
+
+
+# Scores that are taken from a map, whichever it is.
+MAP_SCORES = ("map-mean", "map-max")
 
 
 def map_score(name: str, maps: Tensor, inside: Tensor | None) -> Tensor:

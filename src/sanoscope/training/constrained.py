@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 
 from sanoscope.networks.gradcam import class_activation_map
-from sanoscope.networks.residual_vae import ResidualVAE
+from sanoscope.networks.logit_autoencoder import LogitAutoencoder
 from sanoscope.objectives.constrained_elbo import ConstrainedELBO
 from sanoscope.objectives.elbo import Terms
-from sanoscope.training.module import Prepared, VariationalTraining
+from sanoscope.training.module import Prepared, TrainingModule
 from sanoscope.training.plain import PlainTraining
 
 
-class ConstrainedVariationalTraining(VariationalTraining):
+class ConstrainedModule(TrainingModule):
     """Steps whose loss looks at the class activation map of the encoder, after some iterations without it."""
 
-    network: ResidualVAE
+    network: LogitAutoencoder
     objective: ConstrainedELBO
 
     def terms(self, batch: Prepared, noise: Tensor | None) -> Terms:
-        """See ``VariationalTraining.terms``; validation has the whole weight of the constraint from the start."""
+        """See ``TrainingModule.terms``; validation has the whole weight of the constraint from the start."""
         weight = self.objective.weight if noise is None else self.objective.weight_at(self.trainer.global_step)
         with torch.set_grad_enabled(self.training or weight > 0):
             mean, logvar, activations = self.network.encode_with_features(batch.images)
@@ -48,4 +48,4 @@ class ConstrainedVariationalTraining(VariationalTraining):
 class ConstrainedTraining(PlainTraining):
     """Plain training whose steps look at the attention, of a network that has one; see ``PlainTraining``."""
 
-    module = ConstrainedVariationalTraining
+    module = ConstrainedModule

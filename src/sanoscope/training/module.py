@@ -1,18 +1,21 @@
-"""One step of training a variational autoencoder, as Lightning wants it."""
+"""One step of training an autoencoder, as Lightning wants it."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from sanoscope.errors import TrainingError
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.objectives.elbo import Terms
 from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
@@ -43,7 +46,7 @@ class Prepared(NamedTuple):
     foreground: Tensor | None
 
 
-class VariationalTraining(LightningModule):
+class TrainingModule(LightningModule):
     """Sampled latents, and means of the terms over an epoch's images; what the terms are is ``terms``.
 
     Args:
@@ -60,11 +63,16 @@ class VariationalTraining(LightningModule):
         iterations: In all, for the optimiser's schedule.
         seed: Of the run; noise and dropout of an epoch depend on it and the epoch only.
         compiled: Compile the forward pass.
+
+    Attributes:
+        finite: Means over an epoch's images that end the training where they are not finite.
     """
+
+    finite: ClassVar[frozenset[str]] = frozenset({"train/loss"})
 
     def __init__(
         self,
-        network: VariationalAutoencoder,
+        network: Autoencoder,
         objective: Callable[..., Terms],
         intensity: Intensity,
         augmentation: Augmentation | None,
@@ -113,22 +121,38 @@ class VariationalTraining(LightningModule):
         """Whether the loss of the epoch that ends cannot be compared with those before or after it."""
         return False
 
+    def judged_loss(self, means: dict[str, Tensor]) -> float | None:
+        """What has run away if it has grown too much; None where the epoch has nothing that can be judged.
+
+        Args:
+            means: Over the epoch's images, by ``train/`` and the name of the term.
+        """
+        return float(means["train/loss"])
+
     def configure_optimizers(self) -> Any:
-        """The optimiser over what is not frozen, one fused kernel for all parameters; and its schedule, if any."""
+        """The optimiser over what is not frozen, and its schedule, if any."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        settings = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
-        optimizer: torch.optim.Optimizer = OPTIMIZERS[self.optimizer](parameters, **settings, fused=True)
+        optimizer = self.new_optimizer(parameters)
         if self.schedule == "constant":
             return optimizer
+        scheduler = self.new_scheduler(optimizer, self.iterations)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-        start = self.iterations / 2 if self.schedule == "late-cosine" else 0
+    def new_optimizer(self, parameters: list[Parameter], **others: Any) -> Optimizer:
+        """An optimiser of the training's kind, one fused kernel for all parameters; with some settings replaced."""
+        settings = {"lr": self.learning_rate, "weight_decay": self.weight_decay, "fused": True}
+        optimizer: Optimizer = OPTIMIZERS[self.optimizer](parameters, **(settings | others))
+        return optimizer
+
+    def new_scheduler(self, optimizer: Optimizer, iterations: int) -> LambdaLR:
+        """The cosine of an optimiser that takes so many steps in all."""
+        start = iterations / 2 if self.schedule == "late-cosine" else 0
 
         def share(iteration: int) -> float:
-            done = (iteration - start) / (self.iterations - start)
+            done = (iteration - start) / (iterations - start)
             return 0.5 * (1 + math.cos(math.pi * min(max(done, 0), 1)))
 
-        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        return LambdaLR(optimizer, share)
 
     def on_train_epoch_start(self) -> None:
         """Seed this epoch, and forget the optimiser's moments where the schedule says so."""
@@ -143,16 +167,32 @@ class VariationalTraining(LightningModule):
         """Network input; made here so that 8-bit pixels travel to the device as they are."""
         return Prepared(self.intensity.apply(*batch), batch[1])
 
-    def training_step(self, batch: Prepared, batch_index: int) -> Tensor:
-        """The loss of one batch with sampled latents."""
-        if self.augmentation:
-            batch = batch._replace(images=self.augmentation(batch.images, self._augmenting))
-        count = len(batch.images)
-        terms = self.terms(batch, torch.randn(count, self.network.latent, device=batch.images.device))
+    def training_step(self, batch: Prepared, batch_index: int) -> Tensor | None:
+        """The loss of one batch with sampled latents; none where the step is taken already."""
+        batch = self.augmented(batch)
+        terms = self.terms(batch, self.noise(batch.images))
+        self.record(terms, len(batch.images), batch_index)
+        return terms.loss
+
+    def augmented(self, batch: Prepared) -> Prepared:
+        """The batch with its images changed at random, where training does so."""
+        if self.augmentation is None:
+            return batch
+        return batch._replace(images=self.augmentation(batch.images, self._augmenting))
+
+    def noise(self, images: Tensor) -> Tensor:
+        """Standard normal noise for the latents of images, ``(B, L)``."""
+        return torch.randn(len(images), self.network.latent, device=images.device)
+
+    def record(self, terms: Terms, count: int, batch_index: int) -> None:
+        """Add the terms of a batch of so many images to the epoch's means.
+
+        Raises:
+            TrainingError: If the loss is not finite.
+        """
         if self.device.type == "cpu" or batch_index % LOOK_EVERY == 0:
             self._require_finite(terms.loss)
         self._add({"loss": terms.loss.detach() / count, **terms.logged}, count)
-        return terms.loss
 
     def validation_step(self, batch: Prepared, batch_index: int) -> None:
         """The same terms at the posterior mean, so that they do not depend on any noise."""
@@ -166,9 +206,10 @@ class VariationalTraining(LightningModule):
         means = {f"train/{name}": total / self._seen[name] for name, total in self._sums.items()}
         self._sums, self._seen = {}, Counter()
         self.log_dict(means)
-        loss = float(means["train/loss"])
-        self._require_finite(means["train/loss"])
-        if self.objective_changed():
+        for name in self.finite & means.keys():
+            self._require_finite(means[name])
+        loss = self.judged_loss(means)
+        if loss is None or self.objective_changed():
             self._best_loss = float("inf")
             return
         if loss > EXPLOSION * self._best_loss:

@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from sanoscope.errors import ModelError, OptionError, SanoscopeError, TrainingError
-from sanoscope.networks.variational import VariationalAutoencoder
+from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.objectives.elbo import Terms
 from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
@@ -36,7 +36,7 @@ from sanoscope.training.callbacks import (
     ResumePoint,
 )
 from sanoscope.training.devices import mixed_precision
-from sanoscope.training.module import VariationalTraining
+from sanoscope.training.module import TrainingModule
 
 RESUME_FILE = "resume.ckpt"
 BEST_FILE = "best"
@@ -64,7 +64,7 @@ class Surroundings:
 
 
 class PlainTraining:
-    """Train a variational autoencoder for some epochs on normals.
+    """Train an autoencoder for some epochs on normals.
 
     Args:
         epochs: Passes over the training normals, at most.
@@ -72,10 +72,10 @@ class PlainTraining:
         batch_size: Images in a step.
         drop_last: See ``SeededBatches``.
         optimizer: ``adamw`` or ``adam``.
-        learning_rate: See ``VariationalTraining``.
-        schedule: See ``VariationalTraining``.
+        learning_rate: See ``TrainingModule``.
+        schedule: See ``TrainingModule``.
         weight_decay: Of the optimiser.
-        fresh_optimizer_at: See ``VariationalTraining``.
+        fresh_optimizer_at: See ``TrainingModule``.
         early_stopping: Stop after so many epochs without a better validation loss and keep the best weights;
             0 trains to the end and keeps the last.
         average: Decay in an iteration of the moving average of weights that is validated and kept; 0 keeps the last.
@@ -86,7 +86,7 @@ class PlainTraining:
         OptionError: If the average would never move.
     """
 
-    module: type[VariationalTraining] = VariationalTraining
+    module: type[TrainingModule] = TrainingModule
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class PlainTraining:
 
     def run(
         self,
-        network: VariationalAutoencoder,
+        network: Autoencoder,
         objective: Callable[..., Terms],
         intensity: Intensity,
         train: Pictures,
@@ -194,7 +194,7 @@ class PlainTraining:
     def _fit(
         self,
         trainer: Trainer,
-        module: VariationalTraining,
+        module: TrainingModule,
         train: DataLoader[Stored],
         validation: Pictures | None,
         resumed: Path | None,

@@ -1,4 +1,4 @@
-"""What every variational autoencoder shares: a diagonal Gaussian posterior and its reparameterised sample."""
+"""What every autoencoder shares; variational ones have a diagonal Gaussian posterior and its reparameterised sample."""
 
 from __future__ import annotations
 
@@ -9,6 +9,27 @@ from torch import Tensor, nn
 
 # exp stays finite in float32, and the clamp is far outside of what a trained encoder gives.
 LOGVAR_RANGE = (-30.0, 20.0)
+
+
+class Autoencoder(nn.Module, ABC):
+    """An encoder to a latent, or to a Gaussian posterior of it, and a decoder back.
+
+    Attributes:
+        latent: Number of latent dimensions ``L``.
+    """
+
+    latent: int
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Latents, or means, ``(B, L)`` of images ``(B, C, H, W)``; and the posterior's logvar, where there is one."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images ``(B, C, H, W)`` of latents ``(B, L)``."""
+
+    def initialise(self) -> None:
+        """Done once before training, not when a saved network is loaded: fetch published weights, if any."""
 
 
 class VAEOutput(NamedTuple):
@@ -25,25 +46,12 @@ class VAEOutput(NamedTuple):
     logvar: Tensor
 
 
-class VariationalAutoencoder(nn.Module, ABC):
-    """An encoder to a Gaussian posterior and a decoder back (Kingma and Welling, 2014).
-
-    Attributes:
-        latent: Number of latent dimensions ``L``.
-    """
-
-    latent: int
+class VariationalAutoencoder(Autoencoder):
+    """An encoder to a Gaussian posterior and a decoder back (Kingma and Welling, 2014)."""
 
     @abstractmethod
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logvar ``(B, L)`` of the posterior of images ``(B, C, H, W)``."""
-
-    @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Images ``(B, C, H, W)`` of latents ``(B, L)``."""
-
-    def initialise(self) -> None:
-        """Done once before training, not when a saved network is loaded: fetch published weights, if any."""
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> VAEOutput:
         """Encode, sample and decode.
@@ -55,12 +63,12 @@ class VariationalAutoencoder(nn.Module, ABC):
         mean, logvar = self.encode(images)
         # Head and sample stay in float32 when the rest runs in bfloat16.
         mean, logvar = mean.float(), logvar.float()
-        return VAEOutput(self.decode(self.sample(mean, logvar, noise)), mean, logvar)
+        return VAEOutput(self.decode(reparameterised(mean, logvar, noise)), mean, logvar)
 
-    @staticmethod
-    def sample(mean: Tensor, logvar: Tensor, noise: Tensor | None) -> Tensor:
-        """Latents ``(B, L)`` of a posterior by standard normal noise ``(B, L)``; its mean where there is none."""
-        return mean if noise is None else mean + noise * (0.5 * logvar.clamp(*LOGVAR_RANGE)).exp()
+
+def reparameterised(mean: Tensor, logvar: Tensor, noise: Tensor | None) -> Tensor:
+    """Latents ``(B, L)`` of a posterior by standard normal noise ``(B, L)``; its mean where there is none."""
+    return mean if noise is None else mean + noise * (0.5 * logvar.clamp(*LOGVAR_RANGE)).exp()
 
 
 def divisible(image_size: int, factor: int, network: str) -> int:

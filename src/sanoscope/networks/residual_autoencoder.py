@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sanoscope.networks.autoencoder import divisible
+from sanoscope.networks.logit_autoencoder import LogitAutoencoder
 from sanoscope.networks.resnet import WIDTHS, BasicBlock, ResNetTrunk
-from sanoscope.networks.variational import VariationalAutoencoder, divisible
 
 # Channels of the latent grid that the conference decoder starts from, and after each of its doublings.
 SEED_CHANNELS, DECODER_WIDTHS = 32, (256, 128, 64, 32, 16)
@@ -16,10 +17,11 @@ JOURNAL_WIDTHS = (256, 128, 64, 32)
 GROUPS = 8
 
 
-class ResidualVAE(VariationalAutoencoder):
+class ResidualAutoencoder(LogitAutoencoder):
     """ResNet-18 encoder whose blocks can be looked into, and a residual decoder that ends in logits.
 
-    At 1×224×224 and latent 32 the encoder has 12,775,808 and the decoder 1,771,841 parameters.
+    At 1×224×224 and latent 32 the encoder has 12,775,808 parameters, 802,848 fewer without a posterior's variance, and
+    the decoder 1,771,841.
 
     Args:
         in_channels: Channels of the image.
@@ -32,14 +34,11 @@ class ResidualVAE(VariationalAutoencoder):
         normalization: Of the encoder: ``batch`` norm, or ``group`` norm, which couples no images in training either.
         max_pool: Halve the image by max-pooling after the stem; without it every block's map is twice as fine.
             ``journal`` has none either way.
-        block: The block, 1 to 4, whose activations the attention is taken from.
+        block: See ``LogitAutoencoder``, as ``weighting``, ``statistics``, ``variational`` and ``dropout``.
         unit: The residual unit of that block, 1 or 2, after which they are taken; the first sees less far around.
-        weighting: How ``networks.gradcam`` weighs the channels of those activations.
-        statistics: Of the batch norms that attention is computed through in training: of the ``batch``, or
-            ``running``. Batch norm by a batch's own statistics takes out of a gradient what images have in common, so
-            that summed over the batch the channels' weights all but vanish; by running statistics they are in
-            training what they are in scoring.
     """
+
+    encoder: ResNetTrunk
 
     def __init__(
         self,
@@ -54,12 +53,11 @@ class ResidualVAE(VariationalAutoencoder):
         unit: int = 2,
         weighting: str = "gradient",
         statistics: str = "batch",
+        variational: bool = True,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.block = block
+        super().__init__(block, weighting, statistics, dropout)
         self.unit = unit
-        self.weighting = weighting
-        self.statistics = statistics
         self.encoder = ResNetTrunk("resnet18", in_channels)
         if stem == "bare":
             _leave_out(self.encoder, "bn1", "relu")
@@ -70,13 +68,17 @@ class ResidualVAE(VariationalAutoencoder):
         if variant == "journal":
             side = divisible(image_size, 16, "this network")
             self.latent = latent * side * side
-            self.mean, self.logvar = (nn.Sequential(nn.Conv2d(WIDTHS[-1], latent, 1), nn.Flatten()) for _ in range(2))
+            self.mean, self.logvar = self.heads(
+                lambda: nn.Sequential(nn.Conv2d(WIDTHS[-1], latent, 1), nn.Flatten()), variational
+            )
             self.decoder = nn.Sequential(nn.Unflatten(1, (latent, side, side)), *_journal_stages(latent, in_channels))
         else:
             side = divisible(image_size, 32, "this network")
             self.latent = latent
             flat = WIDTHS[-1] * (side * (1 if max_pool else 2)) ** 2
-            self.mean, self.logvar = (nn.Sequential(nn.Flatten(), nn.Linear(flat, latent)) for _ in range(2))
+            self.mean, self.logvar = self.heads(
+                lambda: nn.Sequential(nn.Flatten(), nn.Linear(flat, latent)), variational
+            )
             self.decoder = nn.Sequential(
                 nn.Linear(latent, SEED_CHANNELS * side * side),
                 nn.Unflatten(1, (SEED_CHANNELS, side, side)),
@@ -84,7 +86,7 @@ class ResidualVAE(VariationalAutoencoder):
             )
 
     def features(self, images: Tensor, block: int | None = None) -> Tensor:
-        """Activations ``(B, K, h, w)`` of images ``(B, C, H, W)`` after a block; the attention's where None."""
+        """See ``LogitAutoencoder.features``."""
         encoder = self.encoder
         features: Tensor = encoder.maxpool(encoder.relu(encoder.bn1(encoder.conv1(images))))
         last = block or self.block
@@ -98,32 +100,14 @@ class ResidualVAE(VariationalAutoencoder):
         """The residual units of a block."""
         return list(self.encoder.get_submodule(f"layer{block}").children())
 
-    def posterior(self, activations: Tensor, block: int | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and logvar ``(B, L)`` float32 from the activations of a block; the attention's where None."""
+    def posterior(self, activations: Tensor, block: int | None = None) -> tuple[Tensor, Tensor | None]:
+        """See ``LogitAutoencoder.posterior``."""
         features, first = activations, block or self.block
         for unit in self._units(first)[self.unit :]:
             features = unit(features)
         for number in range(first + 1, 5):
             features = self.encoder.get_submodule(f"layer{number}")(features)
-        return self.mean(features).float(), self.logvar(features).float()
-
-    def encode_with_features(self, images: Tensor, block: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and logvar ``(B, L)`` of images ``(B, C, H, W)``, and a block's activations ``(B, K, h, w)``."""
-        activations = self.features(images, block)
-        return *self.posterior(activations, block), activations
-
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``VariationalAutoencoder.encode``."""
-        return self.posterior(self.features(images))
-
-    def decode_logits(self, latents: Tensor) -> Tensor:
-        """Logits ``(B, C, H, W)`` of latents ``(B, L)``."""
-        logits: Tensor = self.decoder(latents)
-        return logits
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """See ``VariationalAutoencoder.decode``; images in [0, 1]."""
-        return self.decode_logits(latents).sigmoid()
+        return self.through_heads(features)
 
 
 class Doubling(nn.Module):

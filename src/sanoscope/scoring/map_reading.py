@@ -1,4 +1,4 @@
-"""From a class activation map to a map of what is abnormal, against what training normals have."""
+"""From a raw map, such as of attention, to a map of what is abnormal, against what training normals have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-SCALINGS = ("image", "training", "position")
+SCALINGS = ("none", "maximum", "image", "training", "position")
 # Of what training normals have inside, the percentiles that become 0 and 1: a few pixels in a thousand may go beyond,
 # and what is darker than nearly all is not less than normal.
 LOW, HIGH = 1.0, 99.9
@@ -27,8 +27,8 @@ LEAST_DEVIATION, ENOUGH = 0.3, 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class NormalAttention:
-    """The attention of some training normals, from which any reading of a map finds its scale.
+class NormalMaps:
+    """The raw maps of some training normals, from which any reading of a map finds its scale.
 
     Attributes:
         maps: ``(N, H, W)`` float32 on the network's grid.
@@ -39,19 +39,19 @@ class NormalAttention:
     inside: Tensor
 
 
-class AttentionReading:
-    """How a class activation map is read; see ``AttentionScoring`` for the arguments.
+class MapReading:
+    """How a raw map is read; see ``MapScoring`` for the arguments.
 
     Args:
         scaling: One of ``SCALINGS``.
         centred: Subtract the median inside.
         sign: 1 or −1.
         smoothing: σ in pixels.
-        normal: What training normals have; not needed for ``image``.
+        normal: What training normals have; needed for ``training`` and ``position``.
     """
 
     def __init__(
-        self, scaling: str, centred: bool, sign: int, smoothing: float, normal: NormalAttention | None = None
+        self, scaling: str, centred: bool, sign: int, smoothing: float, normal: NormalMaps | None = None
     ) -> None:
         self.scaling = scaling
         self.centred = centred
@@ -59,9 +59,18 @@ class AttentionReading:
         self.smoothing = smoothing
         self.normal = normal
 
-    def __call__(self, attention: Tensor, inside: Tensor | None) -> Tensor:
-        """Attention ``(B, H, W)`` as a map from 0 up; outside of ``inside`` ``(B, H, W)`` it means nothing."""
-        values = self._leveled(attention, inside)
+    @property
+    def needs_normals(self) -> bool:
+        """Whether the scale comes from training normals."""
+        return self.scaling in ("training", "position")
+
+    def __call__(self, raw: Tensor, inside: Tensor | None) -> Tensor:
+        """A raw map ``(B, H, W)`` as one from 0 up; outside of ``inside`` ``(B, H, W)`` it means nothing."""
+        values = self._leveled(raw, inside)
+        if self.scaling == "none":
+            return values.clamp(min=0)
+        if self.scaling == "maximum":
+            return _by_maximum(values.clamp(min=0), inside)
         if self.scaling == "image":
             return _between_extremes(values, inside)
         if self.scaling == "position":
@@ -69,11 +78,9 @@ class AttentionReading:
         bottom, top = self._levels
         return ((values - bottom) / max(top - bottom, 1e-12)).clamp(min=0)
 
-    def _leveled(self, attention: Tensor, inside: Tensor | None) -> Tensor:
+    def _leveled(self, raw: Tensor, inside: Tensor | None) -> Tensor:
         """Centred, signed and smoothed."""
-        return smoothed(
-            self.sign * (_centred(attention, inside) if self.centred else attention), inside, self.smoothing
-        )
+        return smoothed(self.sign * (_centred(raw, inside) if self.centred else raw), inside, self.smoothing)
 
     def _against_position(self, values: Tensor) -> Tensor:
         """Deviations from what normals have at the same place."""
@@ -82,7 +89,7 @@ class AttentionReading:
 
     @cached_property
     def _normal_values(self) -> tuple[Tensor, Tensor]:
-        assert self.normal is not None, "only scaling by image needs no normals"
+        assert self.normal is not None, "this scaling needs normals"
         return self._leveled(self.normal.maps, self.normal.inside), self.normal.inside
 
     @cached_property
@@ -130,11 +137,17 @@ def smoothed(maps: Tensor, inside: Tensor | None, sigma: float) -> Tensor:
     return result
 
 
-def _centred(attention: Tensor, inside: Tensor | None) -> Tensor:
-    """The attention less its median inside, image by image."""
-    looked_at = attention if inside is None else attention.masked_fill(~inside, math.nan)
+def _centred(raw: Tensor, inside: Tensor | None) -> Tensor:
+    """The raw map less its median inside, image by image."""
+    looked_at = raw if inside is None else raw.masked_fill(~inside, math.nan)
     # An image of which nothing is inside has no median.
-    return attention - looked_at.flatten(1).nanmedian(1).values.nan_to_num()[:, None, None]
+    return raw - looked_at.flatten(1).nanmedian(1).values.nan_to_num()[:, None, None]
+
+
+def _by_maximum(values: Tensor, inside: Tensor | None) -> Tensor:
+    """Divided by the greatest value inside each image, 0 outside."""
+    values = values if inside is None else values * inside
+    return values / values.amax((1, 2), keepdim=True).clamp(min=1e-12)
 
 
 def _between_extremes(values: Tensor, inside: Tensor | None) -> Tensor:
