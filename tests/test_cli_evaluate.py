@@ -175,6 +175,11 @@ def test_scores_that_were_partly_labelled(findings: Path) -> None:
     assert metrics_of(findings)["images"][0]["evaluation"]["n_images"] == len(table) - 4
 
 
+def test_without_maps_nothing_stands_side_by_side(findings: Path, scored: Path) -> None:
+    said = "has no maps to show; score images that have masks, with maps"
+    assert sanoscope("evaluate", findings, "--beside", scored).error == f"{findings}: {said}"
+
+
 def test_an_output_folder_that_cannot_be_made(findings: Path) -> None:
     done = sanoscope("evaluate", findings, *FEW, "--out", findings / "scores.csv" / "deeper")
     assert done.error.startswith(f"{findings / 'scores.csv' / 'deeper'}: ")

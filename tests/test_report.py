@@ -29,7 +29,7 @@ from sanoscope.evaluation import (
     evaluate_pixels,
     evaluate_subjects,
 )
-from sanoscope.report.content import GalleryImage, ReportContent
+from sanoscope.report.content import ComparedImage, GalleryImage, MethodMap, ReportContent, SideBySide
 from sanoscope.report.figures import score_histogram, training_figure, training_terms
 from sanoscope.report.html import render, write_report
 from sanoscope.report.images import display, montage, outlined, overlay, png
@@ -458,6 +458,66 @@ class TestMaps:
 
 def _decoded(source: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
+@pytest.fixture(scope="module")
+def compared() -> SideBySide:
+    """Two methods on an abnormal image, a normal one, and one of which nothing is known."""
+    maps = [MethodMap(flat(3, 3, 3), 0.25, True), MethodMap(flat(4, 4, 4), 1234.5, False)]
+    rows = [
+        ComparedImage("head/axial-004", "head", 1, flat(1, 1, 1), flat(2, 2, 2), maps),
+        ComparedImage("0002", "patient-7", 0, flat(5, 5, 5), None, maps[::-1]),
+        ComparedImage("0003", None, None, flat(6, 6, 6), None, maps),
+    ]
+    methods = {"beta-vae": ["map rec-grad", "score map-max"], "conv-vae": ["map squared-error", "score mse"]}
+    return SideBySide(methods, rows, ["Left out: 2.png."])
+
+
+@pytest.fixture(scope="module")
+def compared_page(content: ReportContent, compared: SideBySide) -> Page:
+    return Page(render(replace(content, side_by_side=compared)))
+
+
+class TestSideBySide:
+    def test_has_a_section_of_its_own(self, page: Page, compared_page: Page) -> None:
+        assert set(compared_page.sections) - set(page.sections) == {"side-by-side"}
+        assert compared_page.sections.index("side-by-side") == compared_page.sections.index("gallery") + 1
+        assert "#side-by-side" in compared_page.values("href")
+
+    def test_pictures_stand_in_their_row_under_their_heading(self, compared_page: Page) -> None:
+        (table,) = re.findall(r'<table class="compared".*?</table>', compared_page.source, re.DOTALL)
+        headings, *rows = [
+            re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
+        ]
+        assert [re.search(r">(.+?)<", heading)[1] for heading in headings] == ["image", "truth", "beta-vae", "conv-vae"]
+        sources = [[re.search(r'src="(.*?)"', cell) for cell in row] for row in rows]
+        values = [[int(_decoded(found[1])[0, 0, 0]) if found else 0 for found in row] for row in sources]
+        assert values == [[1, 2, 3, 4], [5, 0, 4, 3], [6, 0, 3, 4]]
+
+    def test_says_what_each_method_decides(self, compared_page: Page) -> None:
+        for said in (
+            "beta-vae map rec-grad score map-max conv-vae map squared-error score mse",
+            "head/axial-004 label abnormal abnormal 0.25 normal 1.23e+03",  # the name says which subject
+            "0002 subject patient-7 label normal nothing abnormal normal 1.23e+03 abnormal 0.25",
+            "0003 no label not known abnormal 0.25",
+            "The outline in every picture is the truth. Left out: 2.png.",
+        ):
+            assert said in compared_page.text
+
+    def test_without_masks_there_is_no_truth(self, content: ReportContent, compared: SideBySide) -> None:
+        unknown = replace(compared, rows=[replace(row, truth=None) for row in compared.rows])
+        page = Page(render(replace(content, side_by_side=unknown)))
+        assert "side-by-side" in page.sections
+        for absent in ("truth", "outline", "truly", "not known"):
+            assert absent not in page.text
+            assert absent not in page.values("alt")
+
+    def test_escapes_everything(self, content: ReportContent, compared: SideBySide) -> None:
+        rows = [replace(row, name=HOSTILE, subject=f"of {HOSTILE}") for row in compared.rows]
+        hostile = SideBySide({HOSTILE: [HOSTILE], "conv-vae": []}, rows, [HOSTILE])
+        page = Page(render(replace(content, side_by_side=hostile)))
+        assert "script" not in {tag for tag, _ in page.elements}
+        assert page.text.count("<script>alert('1')</script> & \"組織\"") == 2 + 2 * 3 + 1
 
 
 class TestMapFigure:

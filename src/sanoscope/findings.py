@@ -17,7 +17,7 @@ from sanoscope.evaluation import PixelRow, ResultRow, all_positive_row, balance,
 from sanoscope.gallery import GALLERY_SIZE, choose
 from sanoscope.heatmaps import Heatmaps, slices_by_volume
 from sanoscope.map_evaluation import MapEvaluation, has_masks
-from sanoscope.report.content import GalleryImage, ReportContent
+from sanoscope.report.content import GalleryImage, ReportContent, SideBySide
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,11 +291,11 @@ class Findings:
             notes=[*recipe.get("notes", ()), *self.notes, *pixel_notes],
         )
 
-    def report(self, path: str | Path, *, resamples: int = 1000) -> Path:
-        """Write the HTML report, one file that works offline."""
+    def report(self, path: str | Path, *, resamples: int = 1000, beside: SideBySide | None = None) -> Path:
+        """Write the HTML report, one file that works offline; ``compare_maps`` puts other methods ``beside`` this."""
         from sanoscope.report.html import write_report
 
-        return write_report(self.content(resamples=resamples), Path(path))
+        return write_report(replace(self.content(resamples=resamples), side_by_side=beside), Path(path))
 
     def gallery_groups(self, size: int = GALLERY_SIZE) -> dict[str, list[int]]:
         """Indices of the cases worth looking at, by the title of their group."""

@@ -28,6 +28,14 @@ def evaluate(
             help="Share of the subjects whose masks an ensemble of maps is fitted on; the others are evaluated.",
         ),
     ] = 0.0,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--beside",
+            metavar="DIR",
+            help="Findings of another model on the same images, to show the maps of both; may be given many times.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for metrics.json and report.html; DIR, or one inside it.")
     ] = None,
@@ -42,6 +50,7 @@ def evaluate(
     from sanoscope.errors import DataError
     from sanoscope.findings import Findings
     from sanoscope.report.html import write_report
+    from sanoscope.side_by_side import compare_folders
 
     findings = Findings.load(folder)
     if not findings.has_labels:
@@ -56,9 +65,10 @@ def evaluate(
     if ensemble:
         findings, everything = findings.with_ensemble(ensemble, seed)
         name.append(f"ensemble-{ensemble:g}")
+    side_by_side = compare_folders(findings, folder, beside) if beside else None
     target = out or (folder / "-".join(name) if name else folder)
     target.mkdir(parents=True, exist_ok=True)
-    content = findings.content(resamples=resamples, seed=seed)
+    content = replace(findings.content(resamples=resamples, seed=seed), side_by_side=side_by_side)
     if ensemble:
         compared, _ = everything.pixel_tables(resamples=resamples, seed=seed)
         others = {

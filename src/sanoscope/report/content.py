@@ -43,6 +43,63 @@ class GalleryImage:
 
 
 @dataclass(frozen=True)
+class MethodMap:
+    """What one of several methods says of an image.
+
+    Attributes:
+        overlay: ``(H, W, 3)`` uint8, the image under the method's deciding map, with the outline of the truth.
+        score: By the method's own score; higher is more abnormal.
+        abnormal: The method's decision.
+    """
+
+    overlay: np.ndarray
+    score: float
+    abnormal: bool
+
+
+@dataclass(frozen=True)
+class ComparedImage:
+    """One image with what each of several methods says of it.
+
+    Attributes:
+        name: Of the case.
+        subject: Its patient, where known.
+        label: 0 normal, 1 abnormal, None unknown.
+        image: ``(H, W, 3)`` uint8, as in its file.
+        truth: The same with the outline of what is truly abnormal; None where that is unknown or nothing.
+        maps: One for each method.
+    """
+
+    name: str
+    subject: str | None
+    label: int | None
+    image: np.ndarray
+    truth: np.ndarray | None
+    maps: Sequence[MethodMap]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several methods on the same images.
+
+    Attributes:
+        methods: What stands below the name of each method, such as ``["map attention", "score map-mean"]``; in the
+            order of ``ComparedImage.maps``.
+        rows: The images, all of them judged by every method.
+        notes: What is left out.
+    """
+
+    methods: Mapping[str, Sequence[str]]
+    rows: Sequence[ComparedImage]
+    notes: Sequence[str] = ()
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the truth of any image can be shown."""
+        return any(row.truth is not None for row in self.rows)
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that a report shows.
 
@@ -62,6 +119,7 @@ class ReportContent:
         montages: Slices of a volume under their maps, ``(H, W, 3)`` uint8, by name of the volume.
         history: One mapping per epoch: ``epoch``, ``seconds``, ``train/loss``, ``validation/loss`` and so on.
         gallery: Images by group title, such as ``"Most abnormal"``.
+        side_by_side: This method beside others on the same images, if it was compared.
         unreadable: File and reason of what could not be read.
         provenance: Versions, seed, device, data fingerprints: nested mappings of plain values.
         notes: What a reader of the results should know.
@@ -82,6 +140,7 @@ class ReportContent:
     montages: Mapping[str, np.ndarray] = field(default_factory=dict)
     history: Sequence[Mapping[str, float]] = ()
     gallery: Mapping[str, Sequence[GalleryImage]] = field(default_factory=dict)
+    side_by_side: SideBySide | None = None
     unreadable: Sequence[tuple[str, str]] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()

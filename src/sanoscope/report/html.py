@@ -17,7 +17,7 @@ from sanoscope.evaluation import METRIC_LABELS, pixel_decisions_table, pixel_res
 from sanoscope.evaluation.tables import TABLE_METRICS
 from sanoscope.report import figures, summary
 from sanoscope.report.content import ReportContent
-from sanoscope.report.images import png
+from sanoscope.report.images import outlined, overlay, png
 from sanoscope.report.svg import inline_svg
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def render(content: ReportContent) -> str:
         "scores": ("Scores and decisions", drawings),
         "training": ("Training", training),
         "gallery": ("Gallery", any(content.gallery.values())),
+        "side-by-side": ("Side by side", content.side_by_side),
         "volumes": ("Volumes", content.montages),
         "decision": ("Decision", content.decision),
         "recipe": ("Recipe", content.recipe),
@@ -109,6 +110,7 @@ def render(content: ReportContent) -> str:
             training=training,
             training_length=summary.training_length(content),
             small_image=_SMALL_IMAGE,
+            legend=_legend() if content.side_by_side else {},
         )
     )
 
@@ -147,6 +149,15 @@ def _training_drawings(content: ReportContent) -> Iterator[Drawing]:
         title = _TERMS.get(term, term.replace("_", " ").capitalize())
         text = f"{title} over {len(epochs)} epochs. {caption}"
         yield Drawing(inline_svg(figures.training_figure(epochs, sides), f"training-{number}", text), title, caption)
+
+
+def _legend() -> dict[str, np.ndarray]:
+    """The colours of maps from nothing to full strength over a grey image, and the outline of a region."""
+    height, width = 14, 140
+    strength = np.broadcast_to(np.linspace(0, 1, width), (height, width))
+    grey = np.full((height, width, 3), 128, np.uint8)
+    square = np.ones((height, height), bool)
+    return {"map": overlay(grey, strength, 1.0), "outline": outlined(grey[:, :height], square)}
 
 
 def _environment() -> Environment:
