@@ -1,31 +1,80 @@
-"""Draw docs/maps.png: input, truth, reconstruction and the map of each predictor, on phantoms.
+"""Draw on phantoms docs/maps.png, the maps of each predictor, and docs/side-by-side.png, the maps of three recipes.
 
-python studies/figures.py
+python studies/figures.py [maps | side-by-side]
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-from sanoscope import Detector, brain_phantoms, load_cases
+from sanoscope import Cases, Detector, brain_phantoms, compare_maps, load_cases
+from sanoscope.report.content import SideBySide
+from sanoscope.report.svg import COLOURS, style
 
-FIGURE = Path(__file__).parent.parent / "docs" / "maps.png"
+FIGURES = Path(__file__).parent.parent / "docs"
 # Ten times the paper's step size, for a training of a minute.
 OPTIONS = {"training.epochs": 60, "training.learning_rate": 1e-3, "training.precision": "float32"}
+# Trainings of half a minute each.
+COMPARED = {
+    "constrained-attention-vae": {"training.max_iterations": 40, "objective.pretraining": 10, "objective.ramp": 10},
+    "beta-vae": {"training.epochs": 25},
+    "conv-vae": {"training.epochs": 25},
+}
+CELL, RESOLUTION = 1.5, 100  # inches, and dots in one
 
 
-def main() -> None:
-    """Train on the healthy slices of some phantoms, and map those of others."""
+def main(names: list[str]) -> None:
+    """Draw the figures named, or all of them."""
+    draw = {"maps": draw_maps, "side-by-side": draw_side_by_side}
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        brain_phantoms(subjects=24, seed=0).save(work / "phantoms")
-        cases = load_cases(work / "phantoms", validation=0.2, test=0.3)
-        detector = Detector("beta-vae", OPTIONS, device="cpu").fit(cases)
-        detector.score(cases.test).save(work / "findings")
-        shutil.copy(work / "findings" / "gallery" / "maps.png", FIGURE)
+        brain_phantoms(subjects=24, seed=0).save(Path(folder))
+        cases = load_cases(folder, validation=0.2, test=0.3)
+        for name in names or draw:
+            draw[name](cases, FIGURES / f"{name}.png")
+
+
+def draw_maps(cases: Cases, figure: Path) -> None:
+    """Train on the healthy slices of some phantoms, and map those of others."""
+    detector = Detector("beta-vae", OPTIONS, device="cpu").fit(cases)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(detector.score(cases.test).save(folder) / "gallery" / "maps.png", figure)
+
+
+def draw_side_by_side(cases: Cases, figure: Path) -> None:
+    """Train each recipe, and put the maps of some phantoms beside each other, as the report does."""
+    findings = {
+        name: Detector(name, OPTIONS | options, device="cpu").fit(cases).score(cases.test)
+        for name, options in COMPARED.items()
+    }
+    write_figure(compare_maps(findings), figure)
+
+
+@style()
+def write_figure(compared: SideBySide, path: Path) -> None:
+    """The section of the report as one picture."""
+    from matplotlib.figure import Figure
+
+    columns = ["image", "truth", *compared.methods]
+    figure = Figure(figsize=(CELL * len(columns), (CELL + 0.2) * len(compared.rows) + 0.3), facecolor="white")
+    axes = figure.subplots(len(compared.rows), len(columns), squeeze=False)
+    for place, heading in zip(axes[0], columns, strict=True):
+        place.set_title(heading, fontsize=8)
+    for places, row in zip(axes, compared.rows, strict=True):
+        pictures = [row.image, row.image if row.truth is None else row.truth, *(judged.overlay for judged in row.maps)]
+        for place, picture in zip(places, pictures, strict=True):
+            place.imshow(picture)
+            place.set(xticks=[], yticks=[])
+            place.spines[:].set_visible(False)
+        places[1].set_xlabel("abnormal" if row.label == 1 else "normal", fontsize=7)
+        for place, judged in zip(places[2:], row.maps, strict=True):
+            decision = "abnormal" if judged.abnormal else "normal"
+            place.set_xlabel(f"{decision}, {judged.score:.3g}", fontsize=7, color=COLOURS[decision])
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    figure.savefig(path, dpi=RESOLUTION)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

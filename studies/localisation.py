@@ -10,114 +10,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from common import RESULTS, circumstances, sides, write
+from localisation_runs import COLLECTION, RUNS, Run
 
 from sanoscope import Cases, Detector, Findings, get_recipe, load_cases
 from sanoscope.console import say
 from sanoscope.evaluation import Estimate, PixelRow
-from sanoscope.scoring.attention import NORMALS
-from sanoscope.scoring.attention_reading import AttentionReading, NormalAttention
+from sanoscope.scoring.map_reading import MapReading, NormalMaps
+from sanoscope.scoring.map_scoring import NORMALS, grown
 
-COLLECTION = "lgg"
 # Of the subjects' masks, what the paper's ensemble is fitted on.
 ENSEMBLE = 0.1
 # For intervals; their ends need no third digit.
 RESAMPLES = 200
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training and its evaluation.
-
-    Attributes:
-        row: Name of the row in the table.
-        recipe: Its recipe.
-        preset: Of the recipe, or None.
-        options: What else differs from the recipe's defaults, the budget among it.
-        seed: Of the training.
-        scored: Further options that the trained model is scored with, by name of the result.
-    """
-
-    row: str
-    recipe: str
-    preset: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    scored: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Of its files."""
-        return f"{COLLECTION}-{self.row}-seed{self.seed}"
-
-
-# 1,500 steps with ten times the paper's step size stand for its 500 epochs, about 8,000 steps on these slices.
-_BETA_BUDGET = {"training.max_iterations": 1500, "training.learning_rate": 1e-3, "training.precision": "float32"}
-PROJECTED = {"projection": {"scoring.map": "proj-rec-error", "scoring.also": "none"}}
-LATENTS, BETAS = (32, 64, 256), (0.1, 0.5, 1.0, 2.0, 10.0)
-GRID = [(latent, 1.0) for latent in LATENTS] + [(64, beta) for beta in BETAS if beta != 1.0]
-# Those that the paper's text is about.
-REPEATED = ((64, 1.0), (64, 10.0))
-
-
-def _beta_run(latent: int, beta: float, seed: int) -> Run:
-    options = {**_BETA_BUDGET, "network.latent": latent, "objective.beta": beta}
-    projected = PROJECTED if latent == 64 and seed == 0 else {}
-    return Run(f"beta-vae-latent{latent}-beta{beta:g}", "beta-vae", None, options, seed, projected)
-
-
-# What is compared with the given default, one seed each.
-CHANGES: dict[str, dict[str, Any]] = {
-    "matched": {
-        "preparation.intensity": "maximum",
-        "preparation.statistics": "volume",
-        "preparation.matching": "histogram",
-    },
-    "own-weights": {"network.weighting": "gradient"},
-    "whole-image": {"objective.attention_area": "image"},
-    "coarse": {"network.max_pool": True, "network.unit": 2},
-    "sudden": {"objective.ramp": 0, "training.schedule": "constant"},
-}
-# Scalp and skull are left out, of the input as of the map.
-PEELED = {"preparation.foreground": "brain"}
-PLAIN = {"objective.constraint": "none", "scoring.map": "residual", "scoring.centring": "none"}
-# The paper's values but for the size of images and the number of steps; the background of these slices is not 0.
-PAPER_BUDGET = {
-    "preparation.image_size": 96,
-    "preparation.erosion": 3,
-    "preparation.foreground": "body",
-    "training.max_iterations": 240,
-    "objective.pretraining": 80,
-}
-# The same weights, read in other ways: from the least to the greatest value in each image as the paper does; and with
-# neither the comparison by place nor the choice of channels.
-READINGS = {
-    "image by image": {"scoring.scaling": "image", "scoring.centring": "none", "scoring.smoothing": 0.0},
-    "by all normals": {"scoring.scaling": "training", "scoring.channels": "signed"},
-}
-
-
-def _constrained_run(
-    row: str, options: dict[str, Any], seed: int, preset: str | None = None, scored: dict[str, Any] | None = None
-) -> Run:
-    return Run(row, "constrained-attention-vae", preset, options, seed, scored or {})
-
-
-RUNS = [_constrained_run("constrained", {}, seed, None, READINGS) for seed in range(5)]
-RUNS += [_constrained_run("constrained-peeled", PEELED, seed) for seed in range(5)]
-RUNS += [_constrained_run("constrained-plain", PLAIN, seed) for seed in range(3)]
-RUNS += [_constrained_run(f"constrained-{name}", options, 0) for name, options in CHANGES.items()]
-RUNS += [_constrained_run("constrained-paper", PAPER_BUDGET, 0, "paper")]
-RUNS += [_constrained_run("constrained-paper-plain", PAPER_BUDGET, 0, "vae")]
-RUNS += [_constrained_run("constrained-paper", PAPER_BUDGET, seed, "paper") for seed in (1, 2)]
-RUNS += [_beta_run(latent, beta, 0) for latent, beta in GRID]
-RUNS += [_beta_run(latent, beta, seed) for latent, beta in REPEATED for seed in (1, 2)]
+# Side of the squares that the light backbone's first convolution sees.
+BOX = 4
 
 
 def main() -> None:
@@ -147,10 +60,14 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
     if "kl-grad" in findings.maps.names:
         others, everything = map(_compared, findings.with_ensemble(ENSEMBLE, run.seed))
         results |= {"ensemble": _evaluation(others), "ensemble, all": _evaluation(everything)}
-    if run.recipe == "constrained-attention-vae" and run.preset is None and run.seed == 0:
+    if run.recipe == "constrained-attention-vae" and run.preset != "paper" and run.seed == 0:
         results["intensity read alike"] = _evaluation(_read_alike(detector, cases, findings))
+        results["intensity in boxes read alike"] = _evaluation(_read_alike(detector, cases, findings, BOX))
     for name, options in run.scored.items():
-        results[name] = _evaluation(Detector.load(work / "model").adjust(options).score(cases.test))
+        adjusted = Detector.load(work / "model").adjust(options)
+        results[name] = _evaluation(_compared(adjusted.score(cases.test)))
+        if run.recipe == "vae" and run.seed == 0 and name == "comparison-study":
+            results["intensity, post-processed"] = _evaluation(_post_processed(adjusted, findings))
     return {
         "row": run.row,
         "recipe": run.recipe,
@@ -164,20 +81,39 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def _read_alike(detector: Detector, cases: Cases, findings: Findings) -> Findings:
-    """With the intensity itself in place of the attention, read against that of training normals in the same way."""
+def _read_alike(detector: Detector, cases: Cases, findings: Findings, box: int = 1) -> Findings:
+    """With the intensity itself in place of the attention, read against that of training normals in the same way.
+
+    With a box it is the mean of squares of that side, half a side apart: what a strided convolution could give.
+    """
     normal, normal_inside = _prepared(detector, cases.train.normals)
     chosen = np.unique(np.linspace(0, len(normal) - 1, NORMALS).astype(int))
     recipe = detector.recipe
-    reading = AttentionReading(
+    reading = MapReading(
         recipe["scoring.scaling"],
         recipe["scoring.centring"] == "median",
         recipe["scoring.sign"],
         recipe["scoring.smoothing"],
-        NormalAttention(normal[chosen], normal_inside[chosen]),
+        NormalMaps(_boxed(normal[chosen], box), normal_inside[chosen]),
     )
     images, inside = _prepared(detector, findings.cases)
-    values = (reading(images, inside) * inside).numpy()
+    values = (reading(_boxed(images, box), inside) * inside).numpy()
+    return replace(findings, maps=replace(findings.maps, values=values, others={}))
+
+
+def _boxed(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Means of squares, on the images' own grid ``(N, H, W)``."""
+    if side == 1:
+        return images
+    means = torch.nn.functional.avg_pool2d(images[:, None], side, side // 2, padding=side // 4)[:, 0]
+    return grown(means, images.shape[1:])
+
+
+def _post_processed(detector: Detector, findings: Findings) -> Findings:
+    """With the intensity itself in place of the residual, post-processed in the same way."""
+    images, inside = (tensor.numpy() for tensor in _prepared(detector, findings.cases))
+    steps = detector.recipe.build("postprocessing")
+    values = steps.of_volumes(steps.of_images(images, images[:, None], inside), findings.cases, inside)
     return replace(findings, maps=replace(findings.maps, values=values, others={}))
 
 

@@ -65,7 +65,7 @@ class LocalisationPage:
         self, row: str, name: str, metric: str = "average_precision", where: str = WHOLE, part: str = "test"
     ) -> str:
         """Mean and standard deviation over the seeds, or the one value there is."""
-        return _spread(self.values(row, name, metric, where, part))
+        return spread(self.values(row, name, metric, where, part))
 
     def first(self, row: str, name: str, metric: str = "average_precision", part: str = "test") -> str:
         """The value of seed 0, for what has one seed only."""
@@ -78,7 +78,7 @@ class LocalisationPage:
     def image_number(self, row: str, score: str) -> str:
         """AUROC of a score of whole images, over the seeds."""
         results = [run["evaluations"]["test"]["images"] for run in self.of(row)]
-        return _spread([next(r["auroc"][0] for t, r in images.items() if t.endswith(score)) for images in results])
+        return spread([next(r["auroc"][0] for t, r in images.items() if t.endswith(score)) for images in results])
 
     def seeds(self, row: str) -> int:
         """How many seeds a row has."""
@@ -99,7 +99,7 @@ class LocalisationPage:
     def beta_table(self, metric: str, where: str) -> str:
         """Predictors by latent size and β, with the paper's AUROC in brackets where that is what is shown."""
         with_paper = metric == "auroc" and where == WHOLE
-        lines = [_line(["latent", "β", *PREDICTORS, PROJECTION, "seeds"]), _rule(len(PREDICTORS) + 4)]
+        lines = [line(["latent", "β", *PREDICTORS, PROJECTION, "seeds"]), rule(len(PREDICTORS) + 4)]
         for (latent, beta), published in BETA_PAPER.items():
             row = f"beta-vae-latent{latent}-beta{beta:g}"
             cells = [self.number(row, name, metric, where) for name in PREDICTORS]
@@ -109,28 +109,28 @@ class LocalisationPage:
                     cell + (f" ({value:.3f})" if value is not None else "")
                     for cell, value in zip(cells, published, strict=True)
                 ]
-            lines.append(_line([str(latent), f"{beta:g}", *cells, str(self.seeds(row))]))
+            lines.append(line([str(latent), f"{beta:g}", *cells, str(self.seeds(row))]))
         return "\n".join(lines)
 
     def trivial_table(self, row: str) -> str:
         """What needs no model, in the preparation of a row."""
-        lines = [_line(["without a model", "AUROC", "AP", "best Dice (oracle)", "AUROC inside", "AP inside"]), _rule(6)]
+        lines = [line(["without a model", "AUROC", "AP", "best Dice (oracle)", "AUROC inside", "AP inside"]), rule(6)]
         for name in TRIVIAL:
             cells = [self.number(row, name, metric) for metric in ("auroc", "average_precision", "oracle_dice")]
             cells += [self.number(row, name, metric, INSIDE) for metric in ("auroc", "average_precision")]
-            lines.append(_line([name, *cells]))
+            lines.append(line([name, *cells]))
         return "\n".join(lines)
 
     def constrained_table(self, rows: Sequence[tuple[str, str, str, str]]) -> str:
         """Rows of title, run, map and part: metrics of the whole image and of the foreground."""
         headings = ["method", "seeds", "AUROC", "AP", "AUPRC, trapezoidal", "best Dice (oracle)", "best IoU (oracle)"]
-        lines = [_line([*headings, "AUROC inside", "AP inside"]), _rule(len(headings) + 2)]
+        lines = [line([*headings, "AUROC inside", "AP inside"]), rule(len(headings) + 2)]
         for title, row, name, part in rows:
             metrics = ("auroc", "average_precision", "auprc_trapezoidal", "oracle_dice", "oracle_iou")
             cells = [self.number(row, name, metric, WHOLE, part) for metric in metrics]
             cells += [self.number(row, name, metric, INSIDE, part) for metric in metrics[:2]]
             counted = len(self.values(row, name, "average_precision", WHOLE, part))
-            lines.append(_line([title, str(counted), *cells]))
+            lines.append(line([title, str(counted), *cells]))
         return "\n".join(lines)
 
     def threshold_table(self, rows: Sequence[tuple[str, str, str, str]]) -> str:
@@ -143,7 +143,7 @@ class LocalisationPage:
             "false_positive_area": "false-positive area on normal slices",
             "lesion_sensitivity": "lesions found",
         }
-        lines = [_line(["method", "threshold", *metrics.values()]), _rule(2 + len(metrics))]
+        lines = [line(["method", "threshold", *metrics.values()]), rule(2 + len(metrics))]
         for title, row, name, part in rows:
             results = [
                 next(r for t, r in run["evaluations"][part]["pixels"][WHOLE].items() if t.split(", ")[-1] == name)
@@ -151,8 +151,8 @@ class LocalisationPage:
             ]
             for threshold in results[0]["thresholds"]:
                 decided = [result["thresholds"][threshold] for result in results]
-                cells = [_spread([one[metric][0] for one in decided if one[metric]]) for metric in metrics]
-                lines.append(_line([title, threshold, *cells]))
+                cells = [spread([one[metric][0] for one in decided if one[metric]]) for metric in metrics]
+                lines.append(line([title, threshold, *cells]))
         return "\n".join(lines)
 
     def training_seconds(self, row: str) -> str:
@@ -167,27 +167,28 @@ class LocalisationPage:
         """The cost of a training step with the constraint and without."""
         if self.step_benchmark is None:
             return "(not measured)"
-        lines = [_line(["step", "seconds", "times the plain one"]), _rule(3)]
+        lines = [line(["step", "seconds", "times the plain one"]), rule(3)]
         for setting, figures in self.step_benchmark["steps"].items():
             plain = figures["plain"]
             lines += [
-                _line([f"{setting}, {name}", f"{value:.2f}", f"{value / plain:.2f}"]) for name, value in figures.items()
+                line([f"{setting}, {name}", f"{value:.2f}", f"{value / plain:.2f}"]) for name, value in figures.items()
             ]
         return "\n".join(lines)
 
 
 def _benchmark_table(measured: dict[str, dict[str, float]]) -> str:
     reference = measured["scikit-learn"]
-    lines = [_line(["what", "seconds", "extra memory", "times as fast", "largest difference"]), _rule(5)]
+    lines = [line(["what", "seconds", "extra memory", "times as fast", "largest difference"]), rule(5)]
     for name, figures in measured.items():
         difference = max(abs(figures[metric] - reference[metric]) for metric in ("auroc", "average_precision"))
         cells = [f"{figures['seconds']:.1f}", f"{figures['extra']:,.0f} MB"]
         cells += [f"{reference['seconds'] / figures['seconds']:.1f}", f"{difference:.1e}"]
-        lines.append(_line([name, *cells]))
+        lines.append(line([name, *cells]))
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation, or the one value there is."""
     if not values:
         return ""
     if len(values) == 1 or max(values) - min(values) < SAME:
@@ -195,9 +196,11 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a table."""
     return "| " + " | ".join(cells) + " |"
 
 
-def _rule(count: int) -> str:
+def rule(count: int) -> str:
+    """What stands below the head of a table."""
     return "|" + " --- |" * count
