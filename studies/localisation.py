@@ -62,12 +62,13 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
         results |= {"ensemble": _evaluation(others), "ensemble, all": _evaluation(everything)}
     if run.recipe == "constrained-attention-vae" and run.preset != "paper" and run.seed == 0:
         results["intensity read alike"] = _evaluation(_read_alike(detector, cases, findings))
-        results["intensity in boxes read alike"] = _evaluation(_read_alike(detector, cases, findings, BOX))
+        results["intensity in boxes read alike"] = _evaluation(_boxes_read_alike(detector, cases, findings))
     for name, options in run.scored.items():
         adjusted = Detector.load(work / "model").adjust(options)
         results[name] = _evaluation(_compared(adjusted.score(cases.test)))
-        if run.recipe == "vae" and run.seed == 0 and name == "comparison-study":
-            results["intensity, post-processed"] = _evaluation(_post_processed(adjusted, findings))
+        if name == "comparison-study" and run.seed == 0 and run.row in POST_PROCESSED_INTENSITY:
+            intensity = POST_PROCESSED_INTENSITY[run.row](detector, cases, findings)
+            results["intensity, post-processed"] = _evaluation(_post_processed(adjusted, intensity))
     return {
         "row": run.row,
         "recipe": run.recipe,
@@ -109,11 +110,26 @@ def _boxed(images: torch.Tensor, side: int) -> torch.Tensor:
     return grown(means, images.shape[1:])
 
 
+def _intensity(detector: Detector, cases: Cases, findings: Findings) -> Findings:
+    """With the intensity itself as the map."""
+    images, inside = _prepared(detector, findings.cases)
+    return replace(findings, maps=replace(findings.maps, values=(images * inside).numpy(), others={}))
+
+
+def _boxes_read_alike(detector: Detector, cases: Cases, findings: Findings) -> Findings:
+    return _read_alike(detector, cases, findings, BOX)
+
+
+# Rows with which the intensity is post-processed too: as it is, and as the constrained model reads its map.
+POST_PROCESSED_INTENSITY = {"light-vae": _intensity, "light-constrained": _boxes_read_alike}
+
+
 def _post_processed(detector: Detector, findings: Findings) -> Findings:
-    """With the intensity itself in place of the residual, post-processed in the same way."""
+    """With the deciding map alone, post-processed as a detector's recipe says."""
     images, inside = (tensor.numpy() for tensor in _prepared(detector, findings.cases))
     steps = detector.recipe.build("postprocessing")
-    values = steps.of_volumes(steps.of_images(images, images[:, None], inside), findings.cases, inside)
+    values = steps.of_images(findings.maps.values, images[:, None], inside)
+    values = steps.of_volumes(values, findings.cases, inside)
     return replace(findings, maps=replace(findings.maps, values=values, others={}))
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from localisation_page import WHOLE, LocalisationPage, Run, line, rule, spread
+from localisation_page import WHOLE, LocalisationPage, line, rule, spread
+
+Result = dict[str, Any]
 
 ORACLE = "operating point (oracle)"
 
@@ -57,23 +60,27 @@ class RivalsPage:
         """Mean time of a training."""
         return self.brain.training_seconds(f"{backbone}-{method}")
 
-    def table(self, part: str, others: Sequence[tuple[str, str, str]] = (), with_paper: bool = False) -> str:
+    def table(
+        self,
+        part: str,
+        others: Sequence[tuple[str, str, str]] = (),
+        with_paper: bool = False,
+        otherwise: Mapping[str, str] | None = None,
+    ) -> str:
         """The five metrics of the paper's table for every method.
 
         Args:
             part: How the maps were read.
             others: Rows that need no model: title, run and part.
             with_paper: Print the paper's figures beside ours.
+            otherwise: Methods whose maps were read so under another name.
         """
         headings = ["method", "AUROC", "AP", "interval of AP", "best Dice (oracle)", "best IoU (oracle)"]
         headings += ["Dice of a patient at that threshold"]
         lines = [line([*headings, *(["the paper's, in this order"] if with_paper else [])])]
         lines.append(rule(len(headings) + with_paper))
-        for method in METHODS:
-            row = f"light-{method}"
-            if not self._has(row, part):
-                continue
-            cells = self._cells(row, part)
+        for method, row, read in self._rows(part, otherwise):
+            cells = self._cells(row, read)
             if with_paper:
                 cells.append(self._paper(method))
             lines.append(line([f"`{method}`", *cells]))
@@ -83,7 +90,7 @@ class RivalsPage:
             lines += [line([f"*{name}*, no model", *self._trivial(name), ""]) for name in TRIVIAL]
         return "\n".join(lines)
 
-    def threshold_table(self, part: str, thresholds: Sequence[str]) -> str:
+    def threshold_table(self, part: str, thresholds: Sequence[str], otherwise: Mapping[str, str] | None = None) -> str:
         """What thresholds decide that no label has chosen."""
         metrics = {
             "dice": "Dice",
@@ -93,11 +100,8 @@ class RivalsPage:
             "lesion_sensitivity": "lesions found",
         }
         lines = [line(["method", "threshold", *metrics.values()]), rule(2 + len(metrics))]
-        for method in METHODS:
-            row = f"light-{method}"
-            if not self._has(row, part):
-                continue
-            results = [self._deciding(run, part) for run in self.brain.of(row)]
+        for method, row, read in self._rows(part, otherwise):
+            results = self._results(row, read)
             for threshold in thresholds:
                 if threshold not in results[0]["thresholds"]:
                     continue
@@ -117,20 +121,24 @@ class RivalsPage:
             lines.append(line([title, *budget, *self._cells(row, part)]))
         return "\n".join(lines)
 
-    def _has(self, row: str, part: str) -> bool:
-        return part in self.brain.of(row)[0]["evaluations"]
+    def _rows(self, part: str, otherwise: Mapping[str, str] | None) -> Iterator[tuple[str, str, str]]:
+        """Method, run and part of those that were read so."""
+        for method in METHODS:
+            row, read = f"light-{method}", (otherwise or {}).get(method, part)
+            if self._results(row, read):
+                yield method, row, read
 
-    def _deciding(self, run: Run, part: str) -> dict:
-        """The results of the deciding map, the first of the model's."""
-        return next(iter(run["evaluations"][part]["pixels"][WHOLE].values()))
+    def _results(self, row: str, part: str) -> list[Result]:
+        """Of the deciding map, which is the first, over the seeds."""
+        evaluations = [run["evaluations"] for run in self.brain.of(row)]
+        return [next(iter(one[part]["pixels"][WHOLE].values())) for one in evaluations if part in one]
 
     def _values(self, row: str, part: str, metric: str) -> list[float]:
-        results = [self._deciding(run, part) for run in self.brain.of(row) if part in run["evaluations"]]
-        return [result[metric][0] for result in results]
+        return [result[metric][0] for result in self._results(row, part)]
 
     def _cells(self, row: str, part: str) -> list[str]:
         auroc, ap, dice, iou = (spread(self._values(row, part, metric)) for metric in METRICS)
-        results = [self._deciding(run, part) for run in self.brain.of(row) if part in run["evaluations"]]
+        results = self._results(row, part)
         return [auroc, ap, _interval(results), dice, iou, _of_patients(results)]
 
     def _trivial(self, name: str) -> list[str]:
@@ -146,13 +154,13 @@ class RivalsPage:
         return ", ".join([*(f"{metric:.3f}" for metric in metrics), patients])
 
 
-def _interval(results: Sequence[dict]) -> str:
+def _interval(results: Sequence[Result]) -> str:
     """The ends of the interval, means over the seeds."""
     low, high = (statistics.mean(result["average_precision"][end] for result in results) for end in (1, 2))
     return f"[{low:.2f}, {high:.2f}]"
 
 
-def _of_patients(results: Sequence[dict]) -> str:
+def _of_patients(results: Sequence[Result]) -> str:
     """Mean and standard deviation over patients, means over the seeds."""
     decided = [result["thresholds"][ORACLE] for result in results]
     mean, deviation = (

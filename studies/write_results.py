@@ -17,6 +17,7 @@ from typing import Any
 
 import jinja2
 from localisation_page import LocalisationPage
+from rivals_page import RivalsPage
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -204,7 +205,8 @@ def main() -> None:
     page = Page(load_runs(), json.loads(benchmark.read_text()) if benchmark.exists() else None)
     loader = jinja2.FileSystemLoader(TEMPLATE.parent)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, loader=loader)
-    text = environment.get_template(TEMPLATE.name).render(page=page, brain=LocalisationPage(RESULTS))
+    brain = LocalisationPage(RESULTS)
+    text = environment.get_template(TEMPLATE.name).render(page=page, brain=brain, rivals=RivalsPage(brain))
     if arguments.check:
         if PAGE.read_text() != text:
             sys.exit(f"{PAGE.name} is not what the runs say; write it with 'make results'")
