@@ -64,7 +64,7 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
         results["intensity read alike"] = _evaluation(_read_alike(detector, cases, findings))
         results["intensity in boxes read alike"] = _evaluation(_boxes_read_alike(detector, cases, findings))
     for name, options in run.scored.items():
-        adjusted = Detector.load(work / "model").adjust(options)
+        adjusted = Detector.load(work / "model").adjust(options).calibrate(cases)
         results[name] = _evaluation(_compared(adjusted.score(cases.test)))
         if name == "comparison-study" and run.seed == 0 and run.row in POST_PROCESSED_INTENSITY:
             intensity = POST_PROCESSED_INTENSITY[run.row](detector, cases, findings)

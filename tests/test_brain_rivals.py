@@ -12,6 +12,7 @@ import torch
 from command_line import SMALL, finished, sanoscope
 from sanoscope import RECIPES, Cases, Detector, get_recipe
 from sanoscope.cases.phantoms import brain_phantoms
+from sanoscope.errors import DataError
 from sanoscope.parameters import count_parameters
 from sanoscope.recipes import brain_autoencoders, brain_gans, brain_maps
 
@@ -139,6 +140,25 @@ def test_a_fitted_one_has_thresholds_of_its_own(cases: Cases, model: Path) -> No
     np.testing.assert_allclose(fitted.decision_function(cases), findings.score, rtol=1e-6)
 
 
+def test_calibrated_anew_it_is_as_if_it_had_been_fitted_so(model: Path, cases: Cases) -> None:
+    options = json.loads((model / "detector.json").read_text())["recipe"]["options"]
+    normals = cases.where(lambda case: case.label == 0)
+    changed = {"postprocessing.prior": 0.9, "scoring.map": "positive-residual", "scoring.scaling": "position"}
+    fitted = Detector("vae", options | changed, device="cpu").fit(normals, quiet=True)
+    adjusted = Detector.load(model, device="cpu").adjust(changed)
+    # Percentiles of maps that were read otherwise are no thresholds any more.
+    assert adjusted.score(cases).maps.thresholds["positive-residual"] == {}
+    calibrated = adjusted.calibrate(normals)
+    expected, found = fitted.score(cases), calibrated.score(cases)
+    assert found.decisions == expected.decisions
+    np.testing.assert_array_equal(found.p_values, expected.p_values)
+    assert found.maps.thresholds == expected.maps.thresholds
+    assert set(found.maps.thresholds["positive-residual"]) == {"p85", "p90", "p95", "p98"}
+    assert not any("threshold was fitted" in note for note in found.notes)
+    with pytest.raises(DataError, match="are ones that the model was trained on"):
+        calibrated.calibrate(normals[:4], validation=normals)
+
+
 def test_a_median_over_neighbouring_slices_sees_those_that_are_scored(model: Path, cases: Cases) -> None:
     volume = cases.where(lambda case: case.subject == cases[0].subject)  # slices that are numbered
     flat, deep = (
@@ -164,6 +184,24 @@ def test_presets_on_the_command_line(tmp_path: Path, model: Path, cases: Cases) 
     assert built_in == "option 'preparation.image_size' is built into the trained model; set it when fitting"
     unknown = sanoscope("score", model, tmp_path / "brains", "--preset", "by-plaice", "--out", tmp_path / "g").error
     assert unknown == "recipe 'vae' has no preset 'by-plaice'; did you mean 'by-place'?"
+
+
+def test_calibration_on_the_command_line(tmp_path: Path) -> None:
+    brain_phantoms(subjects=6, slices_per_subject=5, size=64, seed=1).save(tmp_path / "brains")
+    small = (*SMALL, "--set", "training.max_iterations=4", "--set", "training.batch_size=4")
+    finished("fit", "autoencoder", tmp_path / "brains", "--out", tmp_path / "model", *small)
+    anew = ("--preset", "comparison-study", "--out", tmp_path / "anew")
+    said = finished("calibrate", tmp_path / "model", tmp_path / "brains", *anew).err
+    assert "threshold: " in said
+    before, after = (json.loads((tmp_path / name / "detector.json").read_text()) for name in ("model", "anew"))
+    assert after["recipe"]["options"]["postprocessing.median"] == "3d"
+    assert before["decisions"]["map-mean"]["threshold"] != after["decisions"]["map-mean"]["threshold"]
+    assert (tmp_path / "model" / "split.json").read_text() == (tmp_path / "anew" / "split.json").read_text()
+    scored = finished("score", tmp_path / "anew", tmp_path / "brains", "--out", tmp_path / "findings")
+    assert "the threshold was fitted with" not in scored.out + scored.err
+    assert sanoscope("calibrate", tmp_path / "model", tmp_path / "brains", *anew).error.startswith(
+        str(tmp_path / "anew")
+    )
 
 
 def test_a_rival_on_the_command_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from command_line import finished, in_own_process, sanoscope
 from sanoscope import RECIPES, __version__
 from sanoscope.errors import OptionError
 
-VERBS = ("demo", "fit", "score", "evaluate", "recipes")
+VERBS = ("demo", "fit", "calibrate", "score", "evaluate", "recipes")
 HEAVY = ("torch", "lightning", "numpy", "pandas", "sklearn", "matplotlib", "scipy", "PIL", "jinja2")
 
 LOOK_AROUND = f"""

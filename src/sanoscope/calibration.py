@@ -59,6 +59,10 @@ class Calibration:
             name in IMMATERIAL or recipe[name] == self.options[name] or (name == MAP and recipe[MAP] in self.map_scores)
         )
 
+    def holds(self, recipe: Recipe) -> bool:
+        """Whether all options of scoring and post-processing mean what they did."""
+        return all(self.knows(name, recipe) for name in self.options)
+
 
 def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
     """The scoring of a recipe, with the KL weight that its objective was trained with, and what it has learned."""
@@ -112,16 +116,17 @@ def fit_decisions(recipe: Recipe, calibration: Calibration) -> dict[str, Decisio
 
 
 def map_thresholds(recipe: Recipe, calibration: Calibration) -> dict[str, dict[str, float]]:
-    """For each map, its thresholds by what they are called."""
+    """For each map, its thresholds by what they are called; of maps that now mean something else, fixed ones alone."""
     policy: DecisionPolicy = recipe.build("decision")
-    return {name: policy.for_pixels(curve) for name, curve in calibration.map_curves.items()}
+    holds = calibration.holds(recipe)
+    return {name: policy.for_pixels(curve if holds else None) for name, curve in calibration.map_curves.items()}
 
 
 def scoring_notes(recipe: Recipe, calibration: Calibration) -> list[str]:
     """Where scores now mean something else than those that the threshold was fitted on."""
     return [
         f"scored with {name}={recipe[name]}, but the threshold was fitted with {name}={value}: "
-        "fit with the same for decisions and p-values that hold"
+        "calibrate or fit with the same for decisions, percentiles of maps and p-values that hold"
         for name, value in calibration.options.items()
         if not calibration.knows(name, recipe)
     ]

@@ -141,9 +141,7 @@ class Detector:
         self.training_keys_ = frozenset(pictures.keys)
         self.fitted = True
         self._learn_scoring(pictures)
-        self.calibration_ = calibrate(self.recipe, self._inference(), held_out, pictures)
-        self.decisions_ = fit_decisions(self.recipe, self.calibration_)
-        return self
+        return self._calibrated(held_out, pictures)
 
     def _new_network(self) -> Autoencoder:
         assert self.preparation_.form_ is not None
@@ -210,6 +208,31 @@ class Detector:
             "training": {"seed": self.seed, "precision": "bfloat16" if bfloat16 else "float32"},
             "fitted": environment(self.device),
         }
+
+    def calibrate(self, cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None = None) -> Self:
+        """Find thresholds anew for the options of scoring and post-processing in force; nothing is trained.
+
+        Args:
+            cases: What it was fitted on, or other images like these, sides and all; see ``fit``.
+            validation: What thresholds are fitted on; the share that fitting would hold out where None.
+
+        Raises:
+            DataError: If an image to fit thresholds on is one that it was trained on.
+        """
+        self._require_fitted()
+        selected = self.recipe.build("data").choose(*self._sides(cases, validation), self.seed)
+        held_out = self.preparation_.decode(selected.validation)
+        if seen := sum(key in self.training_keys_ for key in held_out.keys):
+            raise DataError(
+                f"{seen} of {len(held_out)} images to fit thresholds on are ones that the model was trained on; give "
+                "the data that it was fitted on, or a validation side of other images"
+            )
+        return self._calibrated(held_out, self.preparation_.decode(selected.train))
+
+    def _calibrated(self, held_out: Pictures, train: Pictures) -> Self:
+        self.calibration_ = calibrate(self.recipe, self._inference(), held_out, train)
+        self.decisions_ = fit_decisions(self.recipe, self.calibration_)
+        return self
 
     # ---------------------------------------------------------------- judging
 

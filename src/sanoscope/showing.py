@@ -45,8 +45,8 @@ class Showing:
     def heatmaps(self, pictures: Pictures, result: BatchResult) -> Heatmaps:
         """The maps with their way back, scales and thresholds."""
         deciding, *others = result.maps
-        # A map that was not computed for the held-out normals is scaled by what there is.
-        known = self.calibration.map_scales
+        # A map that was not computed for the held-out normals, or is read otherwise now, is scaled by what there is.
+        known = self.calibration.map_scales if self.calibration.holds(self.recipe) else {}
         scales = {name: known[name] if name in known else map_scale(maps) for name, maps in result.maps.items()}
         thresholds = map_thresholds(self.recipe, self.calibration)
         return Heatmaps(

@@ -46,8 +46,7 @@ def choose_side(cases: Cases, model: Path, side: str) -> tuple[Cases, str]:
     if side not in SIDES:
         raise OptionError(f"--side takes one of {', '.join(SIDES)}, not '{side}'")
     recorded = _recorded(model, cases)
-    if recorded is not None:
-        cases = cases.assign([recorded.get(case.name, "test") for case in cases])
+    cases = _assigned(cases, recorded)
     if side == "all" or (side == "auto" and not cases.is_split):
         return cases, f"all {len(cases)} images"
     wanted = "test" if side == "auto" else side
@@ -59,6 +58,15 @@ def choose_side(cases: Cases, model: Path, side: str) -> tuple[Cases, str]:
     added = f", {new} of them new there" if new else ""
     others = f" (--side all for all {len(cases)})" if side == "auto" else ""
     return chosen, f"the {len(chosen)} images on the {wanted} side {whose}{added}{others}"
+
+
+def as_recorded(cases: Cases, model: Path) -> Cases:
+    """The cases on the sides that they had when the model was trained, if it was on this collection."""
+    return _assigned(cases, _recorded(model, cases))
+
+
+def _assigned(cases: Cases, recorded: dict[str, str | None] | None) -> Cases:
+    return cases if recorded is None else cases.assign([recorded.get(case.name, "test") for case in cases])
 
 
 def _recorded(model: Path, cases: Cases) -> dict[str, str | None] | None:

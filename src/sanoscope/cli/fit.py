@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from sanoscope.cli.models import say_threshold
 from sanoscope.cli.options import (
     INTERRUPTED,
     ConfigOption,
@@ -21,9 +22,6 @@ from sanoscope.cli.options import (
     recipe_options,
     require_new,
 )
-
-if TYPE_CHECKING:
-    from sanoscope.detector import Detector
 
 
 def fit(
@@ -82,13 +80,4 @@ def fit(
     write_split(cases, out)
     detector.save(out)
     say(f"model: {out}")
-    say(f"threshold: {_threshold(detector)}")
-
-
-def _threshold(detector: Detector) -> str:
-    """Its value, on which score, and where it comes from."""
-    score = detector.recipe["scoring.score"]
-    decision = detector.decisions_[score]
-    normal, abnormal = decision.fitted_on["normal"], decision.fitted_on["abnormal"]
-    line = f"{decision.threshold:.5g} on {score}, by {decision.rule}; held out: {normal} normal, {abnormal} abnormal"
-    return f"{line}; {decision.fitted_on['note']}" if "note" in decision.fitted_on else line
+    say_threshold(detector)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sanoscope.cli.models import load_adjusted
 from sanoscope.cli.options import (
     PARTLY_DONE,
     ConfigOption,
@@ -17,7 +18,6 @@ from sanoscope.cli.options import (
     PresetOption,
     SetOption,
     VerboseOption,
-    recipe_options,
     require_new,
     require_outside,
 )
@@ -47,13 +47,9 @@ def score(
     from sanoscope.cases.split_record import choose_side
     from sanoscope.cli.tables import print_results
     from sanoscope.console import say
-    from sanoscope.detector import Detector
 
     require_new(out)
-    detector = Detector.load(model, device=device)
-    if preset:
-        detector.adjust(detector.recipe.preset_options(preset))
-    detector.adjust(recipe_options(config, assignments))
+    detector = load_adjusted(model, device, preset, config, assignments)
     slicing = detector.recipe.build("data").slicing
     cases = read_cases(data, normal=normal, layout=layout, slicing=slicing)
     if cases.layout != "manifest":

@@ -37,11 +37,13 @@ class DecisionPolicy:
         """The decision on a score of images, as ``fit_decision``."""
         return fit_decision(scores, labels, self.rule, self.target_false_positive_rate, description)
 
-    def for_pixels(self, curve: np.ndarray) -> dict[str, float]:
+    def for_pixels(self, curve: np.ndarray | None) -> dict[str, float]:
         """Thresholds for a map by name, such as ``p95``.
 
         Args:
-            curve: Of the map, as ``percentile_curve`` gives it.
+            curve: Of the map, as ``percentile_curve`` gives it; None where it is unknown leaves the fixed one.
         """
         fixed = {f"{self.map_threshold:g}": self.map_threshold} if self.map_threshold else {}
+        if curve is None:
+            return fixed
         return fixed | {f"p{q:g}": float(curve[int(q)]) for q in self.map_percentiles}

@@ -12,7 +12,6 @@ from sanoscope.recipes.parts import sourced
 from sanoscope.recipes.rivals import (
     DETERMINISTIC,
     ELBO,
-    LIGHT,
     LIGHT_STEPS,
     ORIGINAL,
     PLAIN,
@@ -125,7 +124,10 @@ _STAGES = Part(
     {name: option for name, option in _ADVERSARIAL.options.items() if name not in _NOT_IN_STAGES},
 ).extended(
     generator_iterations=Option(
-        1000, "steps of the first stage, generator against critic; all others are the encoder's", LIGHT, minimum=1
+        1000,
+        "steps of the first stage, generator against critic; all others are the encoder's",
+        "half an hour on two cores; the authors train far longer",
+        minimum=1,
     ),
     encoder_rate=Option(5e-5, "learning rate of the encoder, by RMSprop", ORIGINAL, minimum=0),
 )
@@ -141,7 +143,7 @@ F_ANOGAN_ORIGINAL = rival(
         sourced(
             _STAGES, ORIGINAL, critic_steps=5, critic_rate=1.0, betas=(0.0, 0.9), batch_size=64, learning_rate=1e-4
         ),
-        LIGHT,
+        "as many steps of the encoder; the authors take 50,000",
         max_iterations=2000,
     ),
     _features_scoring(),
