@@ -1,4 +1,4 @@
-"""Draw on phantoms docs/maps.png, the maps of each predictor, and docs/side-by-side.png, the maps of three recipes.
+"""Draw on phantoms docs/maps.png, the maps of each predictor, and docs/side-by-side.png, those of some methods.
 
 python studies/figures.py [maps | side-by-side]
 """
@@ -10,18 +10,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sanoscope import Cases, Detector, brain_phantoms, compare_maps, load_cases
+from sanoscope import Cases, Detector, brain_phantoms, compare_maps, get_recipe, load_cases
 from sanoscope.report.content import SideBySide
 from sanoscope.report.svg import COLOURS, style
 
 FIGURES = Path(__file__).parent.parent / "docs"
 # Ten times the paper's step size, for a training of a minute.
 OPTIONS = {"training.epochs": 60, "training.learning_rate": 1e-3, "training.precision": "float32"}
-# Trainings of half a minute each.
+# By title the recipe, its preset and how long it is trained: some seconds each.
 COMPARED = {
-    "constrained-attention-vae": {"training.max_iterations": 40, "objective.pretraining": 10, "objective.ramp": 10},
-    "beta-vae": {"training.epochs": 25},
-    "conv-vae": {"training.epochs": 25},
+    "constrained attention": ("constrained-attention-vae", "light", 300),
+    "autoencoder": ("autoencoder", None, 600),
+    "the same, post-processed": ("autoencoder", "comparison-study", 600),
+    "f-AnoGAN, by place": ("f-anogan", "by-place", 200),
 }
 CELL, RESOLUTION = 1.5, 100  # inches, and dots in one
 
@@ -45,11 +46,12 @@ def draw_maps(cases: Cases, figure: Path) -> None:
 
 def draw_side_by_side(cases: Cases, figure: Path) -> None:
     """Train each recipe, and put the maps of some phantoms beside each other, as the report does."""
-    findings = {
-        name: Detector(name, OPTIONS | options, device="cpu").fit(cases).score(cases.test)
-        for name, options in COMPARED.items()
-    }
-    write_figure(compare_maps(findings), figure)
+    findings = {}
+    for title, (name, preset, iterations) in COMPARED.items():
+        recipe = get_recipe(name).preset(preset) if preset else get_recipe(name)
+        options = {"training.max_iterations": iterations, "training.precision": "float32", "scoring.score": "map-max"}
+        findings[title] = Detector(recipe, options, device="cpu").fit(cases).score(cases.test)
+    write_figure(compare_maps(findings, list(findings)), figure)
 
 
 @style()

@@ -99,7 +99,7 @@ def _read_alike(detector: Detector, cases: Cases, findings: Findings, box: int =
     )
     images, inside = _prepared(detector, findings.cases)
     values = (reading(_boxed(images, box), inside) * inside).numpy()
-    return replace(findings, maps=replace(findings.maps, values=values, others={}))
+    return replace(findings, maps=replace(findings.maps, values=values, others={}, thresholds={}))
 
 
 def _boxed(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -113,7 +113,7 @@ def _boxed(images: torch.Tensor, side: int) -> torch.Tensor:
 def _intensity(detector: Detector, cases: Cases, findings: Findings) -> Findings:
     """With the intensity itself as the map."""
     images, inside = _prepared(detector, findings.cases)
-    return replace(findings, maps=replace(findings.maps, values=(images * inside).numpy(), others={}))
+    return replace(findings, maps=replace(findings.maps, values=(images * inside).numpy(), others={}, thresholds={}))
 
 
 def _boxes_read_alike(detector: Detector, cases: Cases, findings: Findings) -> Findings:
@@ -130,7 +130,7 @@ def _post_processed(detector: Detector, findings: Findings) -> Findings:
     steps = detector.recipe.build("postprocessing")
     values = steps.of_images(findings.maps.values, images[:, None], inside)
     values = steps.of_volumes(values, findings.cases, inside)
-    return replace(findings, maps=replace(findings.maps, values=values, others={}))
+    return replace(findings, maps=replace(findings.maps, values=values, others={}, thresholds={}))
 
 
 def _prepared(detector: Detector, cases: Cases) -> tuple[torch.Tensor, torch.Tensor]:
