@@ -18,11 +18,12 @@ from sanoscope.cases.load import read_cases
 from sanoscope.console import say
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 from sanoscope.findings import Findings
-from sanoscope.networks.autoencoder import Autoencoder, parameter_count
+from sanoscope.fit_record import fit_record, run_record, unreadable_notes
+from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.parameters import counts_of
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
-from sanoscope.provenance import digest, environment
+from sanoscope.provenance import environment
 from sanoscope.recipe import Recipe
 from sanoscope.recipes import get_recipe
 from sanoscope.scoring.inference import Inference
@@ -126,16 +127,16 @@ class Detector:
         if not len(held_out):
             reason = held_out.unreadable[0].reason
             raise DataError(f"no image of those held out to set the threshold could be read; the first: {reason}")
-        self.notes_ = [*selected.notes, *self.preparation_.notes_, *_unreadable_notes(pictures, held_out)]
+        self.notes_ = [*selected.notes, *self.preparation_.notes_, *unreadable_notes(pictures, held_out)]
         if not quiet:
             for note in self.notes_:
                 say(note)
-        self.provenance_ = self._provenance(pictures, held_out, selected.train, selected.validation)
+        self.provenance_ = fit_record(self.recipe, self.seed, self.device, selected, pictures, held_out)
         # Before anything is written, as weights may be missing or sizes not fit.
         self.network_ = self._new_network()
         folder = Path(folder) if folder else None
         if folder:
-            self._begin_run(folder, resume)
+            begin_run(folder, run_record(self.recipe, self.seed, self.provenance_), resume)
         self._train(pictures, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
         self._learn_trivial(pictures)
         self.training_keys_ = frozenset(pictures.keys)
@@ -165,11 +166,12 @@ class Detector:
             surroundings,
             self.preparation_.augmentation,
         )
+        counts = counts_of(self.network_, build_scoring(self.recipe, {}))
         self.provenance_["training"] |= {
             "seconds": round(time.monotonic() - begun, 1),
             "epochs": len(self.history_),
-            "parameters": parameter_count(self.network_),
-            "parameters in inference": counts_of(self.network_, build_scoring(self.recipe, {})).inference,
+            "parameters": counts.training,
+            "parameters in inference": counts.inference,
         }
 
     def _learn_trivial(self, pictures: Pictures) -> None:
@@ -183,31 +185,6 @@ class Detector:
         inference = self._inference()
         sample = pictures.evenly(LEARNED_IMAGES)
         self.scoring_learned_ = inference.scoring.learn(inference.network, inference.prepared(sample))
-
-    def _begin_run(self, folder: Path, resume: bool) -> None:
-        data = self.provenance_["data"]
-        run = {
-            "recipe": self.recipe.name,
-            "options": self.recipe.values,
-            "seed": self.seed,
-            "training images": data["training"]["digest"],
-            "validation images": data["validation"]["digest"],
-        }
-        begin_run(folder, run, resume)
-
-    def _provenance(self, pictures: Pictures, held_out: Pictures, train: Cases, validation: Cases) -> dict[str, Any]:
-        precision = self.recipe["training.precision"] if "training.precision" in self.recipe.options else "float32"
-        bfloat16 = mixed_precision(precision, self.device)
-        return {
-            "data": {
-                "source": train.source,
-                "layout": train.layout,
-                "training": fingerprint(train) | {"digest": digest(pictures.keys), "read": len(pictures)},
-                "validation": fingerprint(validation) | {"digest": digest(held_out.keys), "read": len(held_out)},
-            },
-            "training": {"seed": self.seed, "precision": "bfloat16" if bfloat16 else "float32"},
-            "fitted": environment(self.device),
-        }
 
     def calibrate(self, cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None = None) -> Self:
         """Find thresholds anew for the options of scoring and post-processing in force; nothing is trained.
@@ -379,8 +356,3 @@ class Detector:
             ModelError: If a file is missing, truncated or altered, or of another version.
         """
         return detector_folder.load_detector(Path(folder), device)
-
-
-def _unreadable_notes(*sides: Pictures) -> list[str]:
-    unreadable = [item for pictures in sides for item in pictures.unreadable]
-    return [f"could not be read and was left out: {item.reason}" for item in unreadable]
