@@ -22,18 +22,6 @@ from sanoscope.training.plain import PlainTraining, Surroundings
 
 # Of ten training images, in batches of four, three steps an epoch.
 TRAINED, STEPS = 10, 3
-PLAIN: dict[str, Any] = {
-    "epochs": 4,
-    "max_iterations": 0,
-    "batch_size": 4,
-    "drop_last": False,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "schedule": "constant",
-    "weight_decay": 0.0,
-    "fresh_optimizer_at": 0,
-    "precision": "float32",
-}
 CRITICS = {"dcgan": "discriminator", "wgan-gp": "wasserstein"}
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from adversarial_runs import CRITICS, PLAIN, STEPS, healthy, interrupt, network, objective, run, same, timeless
+from adversarial_runs import CRITICS, STEPS, healthy, interrupt, network, objective, run, same, timeless
 from sanoscope.errors import OptionError, TrainingError
 from sanoscope.networks.folding import folded
 from sanoscope.networks.light_autoencoder import LightAutoencoder
@@ -30,13 +30,14 @@ from sanoscope.objectives.logit_elbo import LogitELBO
 from sanoscope.scoring.feature_matching import FeatureMatchingScoring
 from sanoscope.training.adversarial import AdversarialModule, AdversarialTraining
 from sanoscope.training.logit import LogitTraining
+from settings import TRAINING
 
 GAMES = sorted(CRITICS)
 
 
 def training(**options: Any) -> AdversarialTraining:
     settings = {"critic_steps": 1, "critic_rate": 1.0, "betas": (0.9, 0.999), "detach": True}
-    return AdversarialTraining(**(PLAIN | settings | {"early_stopping": 0, "average": 0.0} | options))
+    return AdversarialTraining(**(TRAINING | settings | {"early_stopping": 0, "average": 0.0} | options))
 
 
 # ------------------------------------------------------------ losses
@@ -114,7 +115,7 @@ def test_every_parameter_has_one_optimiser(game: str) -> None:
 def test_without_weights_the_autoencoder_is_trained_as_without_a_critic() -> None:
     net, plain = network("dcgan"), network("none")
     history = run(training(), net, objective("dcgan", adversarial=0.0))
-    without = run(LogitTraining(**PLAIN, early_stopping=0, average=0.0), plain, LogitELBO("bce", "sum", 1.0))
+    without = run(LogitTraining(**TRAINING, early_stopping=0, average=0.0), plain, LogitELBO("bce", "sum", 1.0))
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in plain.state_dict().items())
     assert not same(net.critic, network("dcgan").critic)
     for row, other in zip(timeless(history), timeless(without), strict=True):

@@ -21,6 +21,7 @@ from sanoscope.training.logit import LogitTraining
 from sanoscope.training.module import Prepared, TrainingModule
 from sanoscope.training.occlusion import OCCLUSIONS, comparison, original, released
 from sanoscope.training.plain import Surroundings
+from settings import TRAINING
 
 KINDS = tuple(OCCLUSIONS)
 
@@ -250,21 +251,7 @@ def test_validation_is_of_the_image_as_it_is(batch: Prepared, kind: str) -> None
 # ------------------------------------------------------------ training
 
 
-# Of ten images, in batches of four, three steps an epoch.
-SETTINGS = {
-    "epochs": 3,
-    "max_iterations": 0,
-    "batch_size": 4,
-    "drop_last": False,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "schedule": "constant",
-    "weight_decay": 0.0,
-    "fresh_optimizer_at": 0,
-    "early_stopping": 0,
-    "average": 0.0,
-    "precision": "float32",
-}
+SETTINGS = TRAINING | {"epochs": 3, "early_stopping": 0, "average": 0.0}
 
 
 @pytest.fixture(scope="module")

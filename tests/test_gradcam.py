@@ -14,6 +14,7 @@ from sanoscope.networks.light_autoencoder import LightAutoencoder
 from sanoscope.networks.logit_autoencoder import LogitAutoencoder
 from sanoscope.networks.residual_autoencoder import ResidualAutoencoder
 from sanoscope.scoring.attention import AttentionScoring
+from settings import UNREAD
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -127,17 +128,7 @@ def test_map_does_not_depend_on_the_batch(network: Any, form: str) -> None:
 
 
 def scoring(**options: Any) -> AttentionScoring:
-    settings = {
-        "map": "attention",
-        "score": "map-mean",
-        "also": "all",
-        "scaling": "none",
-        "centring": "none",
-        "smoothing": 0.0,
-        "precision": "float32",
-        "beta": 1.0,
-    }
-    return AttentionScoring(**settings | options)
+    return AttentionScoring(**UNREAD | {"map": "attention", "beta": 1.0} | options)
 
 
 @pytest.mark.parametrize("form", FORMS)

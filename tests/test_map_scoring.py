@@ -20,6 +20,7 @@ from sanoscope.scoring.map_reading import smoothed
 from sanoscope.scoring.map_scoring import NORMALS
 from sanoscope.scoring.noise import noise_of
 from sanoscope.scoring.residual import ResidualScoring
+from settings import UNREAD
 
 VALUE = 0.3
 SIZE = 16
@@ -56,17 +57,7 @@ class Constant(LogitAutoencoder):
 
 
 def scoring(kind: type[ResidualScoring] = ResidualScoring, **options: Any) -> ResidualScoring:
-    defaults = {
-        "map": "residual",
-        "score": "map-mean",
-        "also": "all",
-        "scaling": "none",
-        "centring": "none",
-        "smoothing": 0.0,
-        "precision": "float32",
-        "beta": None,
-    }
-    return kind(**defaults | options)
+    return kind(**UNREAD | {"map": "residual", "beta": None} | options)
 
 
 def drawn(count: int = 4, channels: int = 1, seed: int = 0) -> Tensor:

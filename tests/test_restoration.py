@@ -17,6 +17,7 @@ from sanoscope.networks.light_autoencoder import LightAutoencoder
 from sanoscope.objectives.logit_elbo import LogitELBO
 from sanoscope.objectives.total_variation import total_variation
 from sanoscope.scoring.restoration import NORMALS, Restoration, RestorationScoring
+from settings import UNREAD
 
 # ------------------------------------------------------------ total variation
 
@@ -208,14 +209,8 @@ def test_a_deterministic_autoencoder_has_no_kl(images: Tensor) -> None:
 
 
 def scoring(**options: Any) -> RestorationScoring:
-    settings = {
+    settings = UNREAD | {
         "map": "restoration",
-        "score": "map-mean",
-        "also": "all",
-        "scaling": "none",
-        "centring": "none",
-        "smoothing": 0.0,
-        "precision": "float32",
         "beta": 1.0,
         "restoration_steps": 20,
         "restoration_rates": [2e-2, 1e-2],

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from adversarial_runs import CRITICS, PLAIN, STEPS, healthy, interrupt, network, run, same, timeless
+from adversarial_runs import CRITICS, STEPS, healthy, interrupt, network, run, same, timeless
 from sanoscope.errors import OptionError
 from sanoscope.networks.light_autoencoder import LightAutoencoder
 from sanoscope.objectives.adversarial import AdversarialELBO
 from sanoscope.training.two_stage import TwoStageModule, TwoStageTraining
+from settings import TRAINING
 
 GAMES = sorted(CRITICS)
 # The first stage ends within the second epoch.
@@ -24,7 +25,7 @@ FIRST = STEPS + 1
 
 def training(**options: Any) -> TwoStageTraining:
     settings = {"generator_iterations": FIRST, "encoder_rate": 1e-3, "critic_steps": 2, "critic_rate": 1.0}
-    return TwoStageTraining(**(PLAIN | settings | {"epochs": 3, "betas": (0.0, 0.9)} | options))
+    return TwoStageTraining(**(TRAINING | settings | {"epochs": 3, "betas": (0.0, 0.9)} | options))
 
 
 def objective(game: str = "wgan-gp", features: float = 1.0) -> AdversarialELBO:
