@@ -317,7 +317,8 @@ def test_kept_maps_that_were_damaged(scored: Path, tmp_path: Path) -> None:
 
 def test_presets_that_do_not_exist(tree: Path, out: Path) -> None:
     recipe = "constrained-attention-vae"
-    for wrong, said in {"papier": "did you mean 'paper'?", "nonsense": "known: paper, light, journal"}.items():
+    known = "known: paper, light, comparison-study, journal"
+    for wrong, said in {"papier": "did you mean 'paper'?", "nonsense": known}.items():
         error = sanoscope("fit", recipe, tree, "--out", out, "--preset", wrong).error
         assert error == f"recipe '{recipe}' has no preset '{wrong}'; {said}"
     error = sanoscope("fit", "conv-vae", tree, "--out", out, "--preset", "paper").error

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
+from sanoscope.recipes.brain import COMPARISON_STUDY
 from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
 
 PAPER = "Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE"
@@ -150,7 +151,7 @@ BETA_VAE = Recipe(
         "gradients were of means over batches of 64, the last two are 64 times too large here.",
         "The preset paper takes what is not zero for the brain and T2 for the modality, and stops projections.",
     ),
-    presets={"paper": PAPER_VALUES},
+    presets={"paper": PAPER_VALUES, "comparison-study": COMPARISON_STUDY},
 )
 
 RECIPES = (BETA_VAE,)

@@ -109,6 +109,15 @@ READING: dict[str, Option] = {
 # How the maps of the constrained model are read by default, and those of any other may be.
 BY_PLACE: Mapping[str, Any] = {"scoring.scaling": "position", "scoring.centring": "median", "scoring.smoothing": 2.4}
 
+# What the large comparison study does to maps. Its prior is the 0.9 quantile of the volume with its background,
+# about the 0.65 quantile of a head that fills 30 % of it.
+COMPARISON_STUDY: Mapping[str, Any] = {
+    "postprocessing.prior": 0.65,
+    "postprocessing.median": "3d",
+    "postprocessing.median_size": 5,
+    "postprocessing.least_area": 8,
+}
+
 # Maps of what a decoder misses.
 RESIDUALS = ("residual", "positive-residual")
 ALSO = Option("all", "other scores and maps computed beside them", "they cost little", choices=("all", "none"))

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from sanoscope.recipe import Option, Recipe
 from sanoscope.recipes import constrained_attention as constrained
-from sanoscope.recipes.brain import BOTH, BY_PLACE, PREPARATION_OF_BRAINS, READING, RESIDUALS, STATED, map_option
+from sanoscope.recipes.brain import (
+    BOTH,
+    BY_PLACE,
+    COMPARISON_STUDY,
+    PREPARATION_OF_BRAINS,
+    READING,
+    RESIDUALS,
+    STATED,
+    map_option,
+)
 from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, sourced
 from sanoscope.recipes.rivals import (
     ELBO,
@@ -138,6 +147,7 @@ CAVGA = Recipe(
             "objective.slack": 0.0,
             "scoring.sign": -1,
         },
+        "comparison-study": COMPARISON_STUDY,
         "by-place": BY_PLACE,
     },
 )

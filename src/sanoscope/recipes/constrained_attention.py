@@ -17,6 +17,7 @@ from sanoscope.recipes.brain import (
     BOTH,
     BY_PLACE,
     CODE,
+    COMPARISON_STUDY,
     MEASURED,
     PAPER,
     PAPER_PREPARATION,
@@ -80,6 +81,7 @@ LIGHT_BACKBONE: Mapping[str, Any] = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": PAPER_VALUES,
     "light": LIGHT_BACKBONE,
+    "comparison-study": COMPARISON_STUDY,
     "journal": {
         **PAPER_VALUES,
         "network.variant": "journal",

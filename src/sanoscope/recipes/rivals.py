@@ -19,6 +19,7 @@ from sanoscope.recipes.brain import (
     BOTH,
     BY_PLACE,
     CODE,
+    COMPARISON_STUDY,
     PAPER_PREPARATION,
     PAPER_TRAINING,
     PREPARATION_OF_BRAINS,
@@ -45,15 +46,6 @@ PAPER_VALUES: Mapping[str, Any] = {
     "scoring.centring": "none",
     "scoring.smoothing": 0.0,
 }
-# What the large comparison study does to residuals. Its prior is the 0.9 quantile of the volume with its background,
-# about the 0.65 quantile of a head that fills 30 % of it.
-COMPARISON_STUDY: Mapping[str, Any] = {
-    "postprocessing.prior": 0.65,
-    "postprocessing.median": "3d",
-    "postprocessing.median_size": 5,
-    "postprocessing.least_area": 8,
-}
-
 LIGHT_BACKBONE = BACKBONE | {
     "backbone": replace(BACKBONE["backbone"], default="light", source=FAST),
     "bias": replace(BACKBONE["bias"], default=True, source=LIGHT),
