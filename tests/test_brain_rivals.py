@@ -12,7 +12,7 @@ import torch
 from command_line import SMALL, finished, sanoscope
 from sanoscope import RECIPES, Cases, Detector, get_recipe
 from sanoscope.cases.phantoms import brain_phantoms
-from sanoscope.errors import DataError
+from sanoscope.errors import DataError, OptionError
 from sanoscope.parameters import count_parameters
 from sanoscope.recipes import brain_autoencoders, brain_gans, brain_maps
 
@@ -171,6 +171,12 @@ def test_a_median_over_neighbouring_slices_sees_those_that_are_scored(model: Pat
         for index in range(len(volume))
     ]
     np.testing.assert_allclose(np.stack(apart), flat, atol=1e-6)  # a slice alone has no neighbours
+
+
+def test_a_median_over_slices_that_are_cropped_each_by_itself_is_refused(cases: Cases) -> None:
+    options = {"preparation.crop": "foreground", "postprocessing.median": "3d"}
+    with pytest.raises(OptionError, match="needs slices on one grid"):
+        Detector("vae", options, device="cpu").fit(cases, quiet=True)
 
 
 def test_presets_on_the_command_line(tmp_path: Path, model: Path, cases: Cases) -> None:

@@ -17,6 +17,7 @@ from sanoscope.recipe import Recipe
 if TYPE_CHECKING:
     from sanoscope.preparation.pictures import Pictures
     from sanoscope.scoring.inference import Inference
+    from sanoscope.scoring.postprocessing import Postprocessing
     from sanoscope.scoring.scored import Scoring
 
 # Options that say what a score means, and those among them that do not.
@@ -69,6 +70,21 @@ def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
     scoring: Scoring = recipe.build("scoring", beta=recipe.values.get("objective.beta"))
     scoring.learned = dict(learned)
     return scoring
+
+
+def build_postprocessing(recipe: Recipe) -> Postprocessing:
+    """The post-processing of a recipe.
+
+    Raises:
+        OptionError: If it filters over neighbouring slices and each slice is cropped by itself.
+    """
+    postprocessing: Postprocessing = recipe.build("postprocessing")
+    if postprocessing.volumetric and recipe["preparation.crop"] == "foreground":
+        raise OptionError(
+            "postprocessing.median=3d needs slices on one grid, and preparation.crop=foreground crops each by itself; "
+            "set the median to 2d, or crop otherwise when fitting"
+        )
+    return postprocessing
 
 
 def calibrate(recipe: Recipe, inference: Inference, held_out: Pictures, train: Pictures) -> Calibration:

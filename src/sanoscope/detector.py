@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sanoscope import detector_folder
-from sanoscope.calibration import build_scoring, calibrate, fit_decisions, scoring_notes
+from sanoscope.calibration import build_postprocessing, build_scoring, calibrate, fit_decisions, scoring_notes
 from sanoscope.cases import fingerprint
 from sanoscope.cases.case import Cases
 from sanoscope.cases.load import read_cases
@@ -118,7 +118,7 @@ class Detector:
         # What these refuse is better known before the training than after it.
         build_scoring(self.recipe, {})
         self.recipe.build("decision")
-        self.recipe.build("postprocessing")
+        build_postprocessing(self.recipe)
         train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")
@@ -332,7 +332,7 @@ class Detector:
         self._require_fitted()
         scoring = build_scoring(self.recipe, self.scoring_learned_)
         bfloat16 = mixed_precision(scoring.precision, self.device)
-        postprocessing = self.recipe.build("postprocessing")
+        postprocessing = build_postprocessing(self.recipe)
         return Inference(
             self.network_, scoring, postprocessing, self.preparation_, self.trivial_, self.device, bfloat16
         )
