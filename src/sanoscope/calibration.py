@@ -103,10 +103,7 @@ def calibrate(recipe: Recipe, inference: Inference, held_out: Pictures, train: P
         scores=result.scores,
         labels=labels,
         map_scales={name: map_scale(maps[labels != 1]) for name, maps in result.maps.items()},
-        map_scores={
-            name: {score: values for score, values in result.map_scores[name].items() if score in result.scores}
-            for name in inference.scoring.map_names[1:]
-        },
+        map_scores={name: result.map_scores[name] for name in inference.scoring.map_names[1:]},
         map_curves={name: percentile_curve(maps) for name, maps in normal_maps.items()},
         description=f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}",
         options={name: value for name, value in recipe.values.items() if name.startswith(OPTIONS)},

@@ -123,10 +123,7 @@ class Detector:
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")
         pictures = self.preparation_.fit(selected.train)
-        held_out = self.preparation_.decode(selected.validation)
-        if not len(held_out):
-            reason = held_out.unreadable[0].reason
-            raise DataError(f"no image of those held out to set the threshold could be read; the first: {reason}")
+        held_out = self._held_out(selected.validation)
         self.notes_ = [*selected.notes, *self.preparation_.notes_, *unreadable_notes(pictures, held_out)]
         if not quiet:
             for note in self.notes_:
@@ -138,7 +135,9 @@ class Detector:
         if folder:
             begin_run(folder, run_record(self.recipe, self.seed, self.provenance_), resume)
         self._train(pictures, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
-        self._learn_trivial(pictures)
+        self.trivial_ = TrivialScores().fit(
+            len(pictures), lambda rows: self.preparation_.tensors(pictures.batch(rows)).numpy(), self.seed
+        )
         self.training_keys_ = frozenset(pictures.keys)
         self.fitted = True
         self._learn_scoring(pictures)
@@ -174,12 +173,6 @@ class Detector:
             "parameters in inference": counts.inference,
         }
 
-    def _learn_trivial(self, pictures: Pictures) -> None:
-        def images(indices: np.ndarray) -> np.ndarray:
-            return self.preparation_.tensors(pictures.batch(indices)).numpy()
-
-        self.trivial_ = TrivialScores().fit(len(pictures), images, self.seed)
-
     def _learn_scoring(self, pictures: Pictures) -> None:
         self.scoring_learned_: dict[str, np.ndarray] = {}
         inference = self._inference()
@@ -198,13 +191,20 @@ class Detector:
         """
         self._require_fitted()
         selected = self.recipe.build("data").choose(*self._sides(cases, validation), self.seed)
-        held_out = self.preparation_.decode(selected.validation)
+        held_out = self._held_out(selected.validation)
         if seen := sum(key in self.training_keys_ for key in held_out.keys):
             raise DataError(
                 f"{seen} of {len(held_out)} images to fit thresholds on are ones that the model was trained on; give "
                 "the data that it was fitted on, or a validation side of other images"
             )
         return self._calibrated(held_out, self.preparation_.decode(selected.train))
+
+    def _held_out(self, cases: Cases) -> Pictures:
+        held_out = self.preparation_.decode(cases)
+        if not len(held_out):
+            reason = held_out.unreadable[0].reason
+            raise DataError(f"no image of those held out to set the threshold could be read; the first: {reason}")
+        return held_out
 
     def _calibrated(self, held_out: Pictures, train: Pictures) -> Self:
         self.calibration_ = calibrate(self.recipe, self._inference(), held_out, train)

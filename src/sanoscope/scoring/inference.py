@@ -37,7 +37,7 @@ class BatchResult:
     Attributes:
         scores: ``(N,)`` float64 each, by name, the trivial ones last.
         maps: ``(N, H, W)`` float32 each on the network's grid, by name, the deciding one first.
-        map_scores: For each map of the model by name, the scores ``(N,)`` that are taken from it.
+        map_scores: For each map of the model by name, the scores ``(N,)`` that are taken from it; if all maps are kept.
         foreground: ``(N, H, W)`` bool, what belongs to the body; None where everything does, or was not asked for.
     """
 
@@ -92,7 +92,9 @@ class Inference:
         kept = self.scoring.map_names if all_maps else self.scoring.map_names[:1]
         scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
         maps = {name: np.empty(shape, np.float32) for name in (*kept, *(MAP_NAMES if all_maps else ()))}
-        looked_at = np.ones(shape, bool)
+        # Scores of other maps, and of maps that change once all are there, are taken at the end.
+        later = self.postprocessing.active or all_maps
+        looked_at = np.ones(shape, bool) if later else None
 
         def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
             scored = self.scoring(self.network, images, inside)
@@ -100,22 +102,34 @@ class Inference:
             values = {name: tensor.cpu().numpy() for name, tensor in scored.scores.items()}
             for name, array in (values | self.trivial.score(prepared)).items():
                 scores[name][rows] = array
-            if (within := self.scoring.looked_at(inside)) is not None:
-                looked_at[rows] = within.cpu().numpy()
+            within = self.scoring.looked_at(inside)
+            mask = None if within is None else within.cpu().numpy()
+            if looked_at is not None and mask is not None:
+                looked_at[rows] = mask
             for name in kept:
                 found = scored.maps[name].cpu().numpy()
-                maps[name][rows] = self.postprocessing.of_images(found, prepared, looked_at[rows])
+                if self.postprocessing.active:
+                    found = self.postprocessing.of_images(found, prepared, mask)
+                maps[name][rows] = found
             if all_maps:
                 for name, array in self.trivial.maps(prepared).items():
                     maps[name][rows] = array if inside is None else array * inside.cpu().numpy()
 
         self._each_batch(pictures, "scoring", score)
-        for name in kept:
-            maps[name] = self.postprocessing.of_volumes(maps[name], pictures.cases, looked_at)
-        map_scores = {name: _scores_of(maps[name], looked_at) for name in kept}
+        map_scores = {}
+        if looked_at is not None:
+            for name in kept:
+                maps[name] = self.postprocessing.of_volumes(maps[name], pictures.cases, looked_at)
+                map_scores[name] = self._scores_of(maps[name], looked_at)
         if self.postprocessing.active:
-            scores |= {name: values for name, values in map_scores[kept[0]].items() if name in self.scoring.names}
+            scores |= map_scores[kept[0]]
         return BatchResult(scores, maps, map_scores, self._foreground(pictures) if all_maps else None)
+
+    def _scores_of(self, maps: np.ndarray, looked_at: np.ndarray) -> dict[str, np.ndarray]:
+        """Those of the scores ``(N,)`` that are taken from a map, for maps ``(N, H, W)``, by name."""
+        values, inside = torch.from_numpy(maps), torch.from_numpy(looked_at)
+        names = [name for name in self.scoring.names if name in MAP_SCORES]
+        return {name: map_score(name, values, inside).double().numpy() for name in names}
 
     def _foreground(self, pictures: Pictures) -> np.ndarray | None:
         """What belongs to the body in each picture, ``(N, H, W)`` bool; None where everything does."""
@@ -195,12 +209,6 @@ class PreparedBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         return self.inference.each_prepared(self.pictures)
-
-
-def _scores_of(maps: np.ndarray, looked_at: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores ``(N,)`` that are taken from maps ``(N, H, W)``, by name."""
-    values, inside = torch.from_numpy(maps), torch.from_numpy(looked_at)
-    return {name: map_score(name, values, inside).double().numpy() for name in MAP_SCORES}
 
 
 @contextlib.contextmanager
