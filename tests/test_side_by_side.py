@@ -21,7 +21,7 @@ from sanoscope.findings_folder import write_data
 from sanoscope.heatmaps import Heatmaps
 from sanoscope.heatmaps_folder import save_heatmaps
 from sanoscope.preparation.geometry import Geometry, Resize
-from sanoscope.report.images import display, outlined, overlay
+from sanoscope.report.images import display_file, outlined, overlay
 from sanoscope.side_by_side import PICTURE_SIZE
 from volume_files import save
 
@@ -149,7 +149,7 @@ def test_each_method_is_judged_by_its_own_numbers() -> None:
             assert judged.score == one.score[index]
             assert judged.abnormal == one.abnormal[index]
             pixels = one.cases[index].pixels
-            image = display(pixels[..., None], *np.percentile(pixels, (0.5, 99.5)))
+            image = display_file(pixels[..., None])
             np.testing.assert_array_equal(row.image, image)
             drawn = overlay(image, one.maps.on_source_grid(index), one.maps.scale)
             np.testing.assert_array_equal(judged.overlay, outlined(drawn, lesion()) if row.label else drawn)

@@ -71,19 +71,13 @@ def _write_volume_map(name: str, cases: Cases, maps: Heatmaps, indices: list[int
 
 
 def _write_overlay(case: Case, pixels: np.ndarray, heatmap: np.ndarray, scale: float, folder: Path) -> None:
-    write_picture(folder / "overlays" / f"{case.name}.png", images.overlay(_displayed(pixels), heatmap, scale))
+    write_picture(folder / "overlays" / f"{case.name}.png", images.overlay(images.display_file(pixels), heatmap, scale))
 
 
 def write_picture(file: Path, pixels: np.ndarray) -> None:
     """Write ``(H, W, 3)`` uint8 as PNG; folders are made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(images.png(pixels))
-
-
-def _displayed(pixels: np.ndarray) -> np.ndarray:
-    """The file's own pixels ``(H, W, C)`` as they are shown, ``(H, W, 3)`` uint8."""
-    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))
-    return images.display(pixels, float(low), float(high))
 
 
 def save_heatmaps(maps: Heatmaps, folder: Path) -> None:

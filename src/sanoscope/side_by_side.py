@@ -24,8 +24,6 @@ from sanoscope.report.content import ComparedImage, MethodMap, SideBySide
 PICTURE_SIZE = 160
 # Below the abnormal images, to see what a method finds where nothing is.
 NORMAL_IMAGES = 2
-# Share of an image's pixels that are darker than black or brighter than white, in percent.
-_BLACK, _WHITE = 0.5, 99.5
 # The share of a pixel from which the truth is in it: hardly any, so that the smallest lesion is outlined.
 _TOUCHED = 1e-6
 
@@ -149,7 +147,7 @@ def _spread(cases: Cases, indices: Sequence[int]) -> list[int]:
 def _row(case: Case, judged: Sequence[tuple[Findings, int]]) -> ComparedImage:
     """A case under the maps of the findings, in each of which it is at the index given."""
     pixels = read_case(case)
-    image, truth = _displayed(pixels), _truth(case, pixels)
+    image, truth = images.display_file(pixels), _truth(case, pixels)
 
     def outlined(picture: np.ndarray) -> np.ndarray:
         return picture if truth is None else images.outlined(picture, truth)
@@ -164,13 +162,6 @@ def _row(case: Case, judged: Sequence[tuple[Findings, int]]) -> ComparedImage:
         maps.append(MethodMap(outlined(_fitted(overlay)), score, abnormal))
     plain = _fitted(image)
     return ComparedImage(case.name, case.subject, case.label, plain, None if truth is None else outlined(plain), maps)
-
-
-def _displayed(pixels: np.ndarray) -> np.ndarray:
-    """The pixels of a file ``(H, W, C)`` for the screen, ``(H, W, 3)`` uint8: colours as they are, grey stretched."""
-    coloured = pixels.dtype == np.uint8 and pixels.shape[2] == 3
-    low, high = (0.0, 255.0) if coloured else np.percentile(pixels, (_BLACK, _WHITE))
-    return images.display(pixels, float(low), float(high))
 
 
 def _truth(case: Case, pixels: np.ndarray) -> np.ndarray | None:

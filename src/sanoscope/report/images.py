@@ -14,6 +14,8 @@ _DARKEST, _PALEST = 0.25, 0.9
 # At full strength some of the image still shines through, so that one sees what the map points at.
 _LARGEST_ALPHA = 0.7
 _LEVELS = 256
+# Of other than 8-bit pixels, the percentiles that become black and white.
+_SHOWN = (0.5, 99.5)
 # Far from every colour of the map and from grey.
 _OUTLINE = (0, 230, 190)
 
@@ -35,6 +37,12 @@ def display(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     else:
         shares = np.zeros_like(values)
     return np.broadcast_to(np.rint(shares * 255).astype(np.uint8), (*values.shape[:2], 3)).copy()
+
+
+def display_file(pixels: np.ndarray) -> np.ndarray:
+    """A file's own pixels ``(H, W, C)`` as they are shown, ``(H, W, 3)`` uint8: 8-bit as they are, others stretched."""
+    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else np.percentile(pixels, _SHOWN)
+    return display(pixels, float(low), float(high))
 
 
 def overlay(image: np.ndarray, heatmap: np.ndarray, scale: float) -> np.ndarray:
