@@ -108,20 +108,21 @@ def test_loader_gives_whole_batches(pictures: Pictures, shuffle: bool) -> None:
     loader = batches(pictures, SeededBatches(11, 4, 5, shuffle))
     found = list(loader)
     assert len(found) == len(loader) == 3
-    assert [pixels.shape for pixels, _ in found] == [(4, 4, 4, 1), (4, 4, 4, 1), (3, 4, 4, 1)]
+    assert [batch.pixels.shape for batch in found] == [(4, 4, 4, 1), (4, 4, 4, 1), (3, 4, 4, 1)]
     numbers = []
-    for pixels, foreground in found:
+    for pixels, foreground, _ in found:
         assert foreground is not None
         assert pixels.dtype == torch.uint8
         assert torch.equal(pixels[..., 0] > 0, foreground)
         numbers += (pixels.amax((1, 2, 3)) - 100).tolist()
     assert numbers == list(chain.from_iterable(SeededBatches(11, 4, 5, shuffle)))
+    assert [row for batch in found for row in batch.rows.tolist()] == numbers
 
 
 def test_loader_asks_its_order_for_the_epoch(pictures: Pictures) -> None:
     loader = batches(pictures, SeededBatches(11, 4, 5, True))
     loader.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]  # as Lightning does
-    later = [pixels for pixels, _ in loader]
+    later = [batch.pixels for batch in loader]
     expected = epoch(SeededBatches(11, 4, 5, True), 1)
     for pixels, indices in zip(later, expected, strict=True):
         assert (pixels.amax((1, 2, 3)) - 100).tolist() == indices

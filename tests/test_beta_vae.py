@@ -194,7 +194,7 @@ def test_recipe_has_the_papers_values() -> None:
 
 def test_recipe_builds_its_parts() -> None:
     recipe = get_recipe("beta-vae").with_options({"objective.beta": 10, "network.latent": 5, "scoring.map": "combi"})
-    scoring = recipe.build("scoring", beta=recipe["objective.beta"])
+    scoring = recipe.build("scoring")
     assert isinstance(scoring, PixelScoring)
     assert scoring.beta == recipe.build("objective").beta == 10
     assert scoring.map_names[0] == "combi"

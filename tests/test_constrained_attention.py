@@ -358,7 +358,7 @@ def test_training_in_bfloat16(cases: Cases, reconstruction: str) -> None:
 
 def scoring(**options: Any) -> AttentionScoring:
     changes = {f"scoring.{name}": value for name, value in options.items()}
-    built = get_recipe(RECIPE).preset("paper").with_options(changes).build("scoring", beta=2.0)
+    built = get_recipe(RECIPE).preset("paper").with_options(changes | {"objective.beta": 2.0}).build("scoring")
     assert isinstance(built, AttentionScoring)
     return built
 

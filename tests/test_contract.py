@@ -20,6 +20,12 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "resnet34-vae": {"network.pretrained": False},
     # A schedule over the whole training would not let it be made longer.
     **{name: {"training.schedule": "constant"} for name in ("constrained-attention-vae", "cavga")},
+    # Weights that a test makes up would be random too.
+    "deep-perceptual-autoencoder": {
+        "network.pretrained": False,
+        "network.features": "vgg11_bn",
+        "network.layers": ("r21",),
+    },
     "f-anogan-original": {"training.generator_iterations": 1},
     "restoration-vae": {"scoring.restoration_steps": 5},
 }

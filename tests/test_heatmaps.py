@@ -22,6 +22,7 @@ from sanoscope.cases.case import AXES
 from sanoscope.errors import DataError
 from sanoscope.heatmaps import Heatmaps, slices_by_volume
 from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps, write_maps
+from sanoscope.preparation.equalisation import Equalisation
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching, quantiles_of
 from sanoscope.preparation.own_scale import OwnScale
@@ -36,6 +37,7 @@ EVERY_STEP = (
     OwnScale("percentiles", "image", (2.0, 97.5)),
     HistogramMatching(quantiles_of(np.random.default_rng(0).random(500)), "some/slice"),
     Crop("foreground"),
+    Equalisation(),
     Resize(12, "area"),
 )
 SIZES = ((30, 20), (17, 41), (12, 12))

@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from sanoscope.preparation.augmentation import Augmentation
+from sanoscope.preparation.augmentation import (
+    Augmentation,
+    Composition,
+    Flips,
+    MRIAugmentation,
+    RandomCrops,
+    augmentation_of,
+)
 
 NOTHING: dict[str, Any] = {
     "mirror": 0.0,
@@ -23,8 +32,8 @@ NOTHING: dict[str, Any] = {
 }
 
 
-def only(**changes: Any) -> Augmentation:
-    return Augmentation(**NOTHING | changes)
+def only(**changes: Any) -> MRIAugmentation:
+    return MRIAugmentation(**NOTHING | changes)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -48,15 +57,15 @@ def test_nothing_changes_where_every_range_is_null() -> None:
 
 def test_it_is_the_generators_and_leaves_the_images_alone() -> None:
     given = images()
-    first, second, third = (Augmentation()(given, generator(seed)) for seed in (1, 1, 2))
+    first, second, third = (MRIAugmentation()(given, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
     assert torch.equal(given, images())
     state = torch.get_rng_state()
-    Augmentation()(given, generator())
+    MRIAugmentation()(given, generator())
     assert torch.equal(torch.get_rng_state(), state)
     assert (first.shape, first.dtype) == (given.shape, given.dtype)
-    assert not torch.equal(*Augmentation()(same(given, 2), generator()))  # each image has its own draw
+    assert not torch.equal(*MRIAugmentation()(same(given, 2), generator()))  # each image has its own draw
 
 
 def test_half_are_mirrored_left_to_right() -> None:
@@ -148,3 +157,64 @@ def test_the_limit_stands_between_the_noises() -> None:
     assert only(limit=1.5, noise=0.05)(given, generator()).abs().max() == 1.5
     beyond = only(limit=1.5, further_noise=0.2)(given, generator()).abs()
     assert 1.6 < beyond.max() < 1.5 + 6 * 0.2**0.5
+
+
+def ways(images: Tensor) -> Tensor:
+    """As they are, and mirrored left to right, top to bottom and both, ``(4, B, C, S, S)``."""
+    return torch.stack([images, images.flip(3), images.flip(2), images.flip((2, 3))])
+
+
+def test_flips_mirror_each_image_either_way_by_itself() -> None:
+    before = same(images(), 400)
+    changed = Flips()(before, generator())
+    equal = (changed == ways(before)).flatten(2).all(2)  # (4, B)
+    assert (equal.sum(0) == 1).all()
+    for count in equal.sum(1):  # four standard deviations of a probability of one quarter
+        assert 65 <= count <= 135
+    assert changed.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(changed, Flips()(before, generator()))
+    assert not torch.equal(changed, Flips()(before, generator(1)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 7), st.integers(0, 4), st.integers(0, 99))
+def test_a_random_crop_is_a_square_of_the_image(size: int, room: int, seed: int) -> None:
+    before = images(5, size=size + room)
+    crops = RandomCrops(size)(before, generator(seed))
+    assert crops.shape == (5, 2, size, size)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    for image, crop in zip(before, crops, strict=True):
+        places = [(i, j) for i in range(room + 1) for j in range(room + 1)]
+        assert any(torch.equal(image[:, i : i + size, j : j + size], crop) for i, j in places)
+    assert torch.equal(crops, RandomCrops(size)(before, generator(seed)))
+
+
+def test_random_crops_are_from_everywhere_alike() -> None:
+    places = torch.arange(9.0).view(1, 1, 3, 3).expand(900, -1, -1, -1)
+    drawn = RandomCrops(1)(places, generator()).flatten().long().bincount(minlength=9)
+    assert (drawn >= 60).all()  # four standard deviations below 100
+    whole = images()
+    assert torch.equal(RandomCrops(16)(whole, generator()), whole)
+
+
+def test_a_composition_crops_before_it_flips() -> None:
+    before = images(50, size=20)
+    source, expected = generator(), generator()
+    changed = Composition((RandomCrops(16), Flips()))(before, source)
+    assert torch.equal(changed, Flips()(RandomCrops(16)(before, expected), expected))
+    assert torch.equal(source.get_state(), expected.get_state())
+
+
+@pytest.mark.parametrize(
+    ("name", "crop", "expected"),
+    [
+        ("none", 0, None),
+        ("none", 8, RandomCrops(8)),
+        ("flips", 0, Flips()),
+        ("flips", 8, Composition((RandomCrops(8), Flips()))),
+        ("mri-slices", 0, MRIAugmentation(limit=2.5)),
+        ("mri-slices-released", 0, MRIAugmentation(limit=2.5, spread="deviation")),
+    ],
+)
+def test_what_a_name_stands_for(name: str, crop: int, expected: Augmentation | None) -> None:
+    assert augmentation_of(name, 2.5, crop) == expected

@@ -401,7 +401,7 @@ def test_crops() -> None:
 
 def test_crops_that_cannot_be() -> None:
     image = textured((9, 14, 1))
-    with pytest.raises(ImageError, match=r"is 9×14, smaller than preparation.crop_size=10"):
+    with pytest.raises(ImageError, match=r"is 9×14; too small for preparation.crop_size or random_crop of 10"):
         Crop("centre", 10).apply(Picture(image))
     with pytest.raises(ImageError, match="no foreground"):
         Crop("foreground").apply(Picture(image, np.zeros((9, 14), bool)))

@@ -334,7 +334,9 @@ def test_crops_that_cannot_be() -> None:
         preparation(crop="centre")
     small, large, blank = textured((9, 20)), textured((12, 12)), np.zeros((12, 12), np.uint8)
     pictures = preparation(crop="centre", crop_size=10).fit(cases(small, large))
-    assert [bad.reason for bad in pictures.unreadable] == ["case 0: is 9×20, smaller than preparation.crop_size=10"]
+    assert [bad.reason for bad in pictures.unreadable] == [
+        "case 0: is 9×20; too small for preparation.crop_size or random_crop of 10"
+    ]
     pictures = preparation(crop="foreground", foreground="nonzero").fit(cases(blank, large))
     assert [bad.reason for bad in pictures.unreadable] == ["case 0: has no foreground to crop to"]
 

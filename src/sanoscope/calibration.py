@@ -66,8 +66,8 @@ class Calibration:
 
 
 def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
-    """The scoring of a recipe, with the KL weight that its objective was trained with, and what it has learned."""
-    scoring: Scoring = recipe.build("scoring", beta=recipe.values.get("objective.beta"))
+    """The scoring of a recipe with what it has learned."""
+    scoring: Scoring = recipe.build("scoring")
     scoring.learned = dict(learned)
     return scoring
 

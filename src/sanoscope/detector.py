@@ -43,6 +43,7 @@ ADJUSTABLE = (
     "data.axis",
     "data.slices",
     "data.modality",
+    "data.view",
     "data.least_abnormal",
 )
 # Of so many training normals scoring learns, which bounds its time and memory.
@@ -123,8 +124,9 @@ class Detector:
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")
         pictures = self.preparation_.fit(selected.train)
+        training = self.preparation_.for_training(pictures)
         held_out = self._held_out(selected.validation)
-        self.notes_ = [*selected.notes, *self.preparation_.notes_, *unreadable_notes(pictures, held_out)]
+        self.notes_ = [*selected.notes, *self.preparation_.notes_, *unreadable_notes(training, held_out)]
         if not quiet:
             for note in self.notes_:
                 say(note)
@@ -134,7 +136,7 @@ class Detector:
         folder = Path(folder) if folder else None
         if folder:
             begin_run(folder, run_record(self.recipe, self.seed, self.provenance_), resume)
-        self._train(pictures, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
+        self._train(training, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
         self.trivial_ = TrivialScores().fit(
             len(pictures), lambda rows: self.preparation_.tensors(pictures.batch(rows)).numpy(), self.seed
         )

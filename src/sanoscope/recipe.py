@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sanoscope.errors import OptionError, nearest
+from sanoscope.search_space import Dimension
 
 RANGE = re.compile(r"-?\d*:-?\d*")
 
@@ -74,10 +75,12 @@ class Part:
     Attributes:
         target: ``package.module:attribute``, called with the options as keyword arguments.
         options: Every keyword that can be set, by name.
+        given: Keywords whose values are options of other parts, such as ``objective.beta``; None where there is none.
     """
 
     target: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def updated(self, **defaults: Any) -> Part:
         """The same part with other defaults: a bare value keeps help and source, an ``Option`` replaces both."""
@@ -88,7 +91,7 @@ class Part:
 
     def extended(self, target: str | None = None, /, **options: Option) -> Part:
         """The same part with further options, or others in their place, and perhaps another target that takes them."""
-        return Part(target or self.target, {**self.options, **options})
+        return replace(self, target=target or self.target, options={**self.options, **options})
 
     def build(self, settings: Mapping[str, Any], **context: Any) -> Any:
         """Import the target and call it with the settings and what only the caller knows."""
@@ -108,6 +111,8 @@ class Recipe:
         notes: What the user of its results should know: published faults, what differs from the paper.
         changes: Options that differ from their defaults, by dotted name.
         presets: Sets of options with a name, such as ``paper`` where the defaults are not the paper's.
+        search: What a search for the best options goes over, by the option's dotted name or the name of a bundle of
+            options; where it is empty, ``selection.space`` derives one from the options.
     """
 
     name: str
@@ -117,6 +122,7 @@ class Recipe:
     notes: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    search: Mapping[str, Dimension] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Option]:
@@ -174,7 +180,9 @@ class Recipe:
 
     def build(self, part: str, **context: Any) -> Any:
         """The object that carries out one part of the method."""
-        return self.parts[part].build(self.settings(part), **context)
+        values = self.values
+        given = {name: values.get(option) for name, option in self.parts[part].given.items()}
+        return self.parts[part].build(self.settings(part) | given, **context)
 
     def to_json(self) -> dict[str, Any]:
         """What is stored with a model: the name and every value, defaults included."""

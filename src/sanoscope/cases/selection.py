@@ -42,6 +42,7 @@ class TrainingSelection:
         axis: See ``Slicing``.
         slices: Likewise.
         modality: Likewise.
+        view: Likewise.
         least_abnormal: Share of abnormal pixels that a subject must exceed to be evaluated; 0 is off.
     """
 
@@ -51,6 +52,7 @@ class TrainingSelection:
     axis: str = "axial"
     slices: str = "all"
     modality: str = "flair"
+    view: str = "all"
     least_abnormal: float = 0.0
 
     @property
@@ -58,9 +60,9 @@ class TrainingSelection:
         """How the data's volumes are sliced.
 
         Raises:
-            OptionError: An axis, a range of slices or a modality that does not exist.
+            OptionError: An axis, a range of slices, a modality or a view that does not exist.
         """
-        return Slicing(self.axis, self.slices, self.modality)
+        return Slicing(self.axis, self.slices, self.modality, self.view)
 
     def choose(self, cases: Cases, validation: Cases | None, seed: int) -> Selected:
         """Training normals and validation cases out of what was given.

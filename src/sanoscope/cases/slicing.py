@@ -1,4 +1,4 @@
-"""Which slices of a volume, or of a numbered series of images, are used."""
+"""Which slices of a volume, or of a numbered series, and which images of a collection with several are used."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ from sanoscope.cases.case import AXES
 from sanoscope.errors import OptionError, nearest
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")  # as BraTS calls them
+VIEWS = ("all", "PA", "AP")  # of a chest X-ray: from behind, or from the front
 CENTRAL = re.compile(r"central:([1-9]\d*)")
 RANGE = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
 @dataclass(frozen=True)
 class Slicing:
-    """How volumes are sliced.
+    """How volumes are sliced, and which images are picked where a layout has several kinds.
 
     Attributes:
         axis: ``"axial"``, ``"coronal"`` or ``"sagittal"``.
         slices: ``"all"``; ``"central:N"``, the N in the middle; or ``"start:stop"`` as Python counts, from
             feet, back or left, negative numbers from the other end.
         modality: Which image of a case is read where a layout has several.
+        view: Which images of a collection are read, as modality says it of a case: ``"PA"``, ``"AP"`` or ``"all"``.
+            Layouts that know no views read all.
     """
 
     axis: str = "axial"
     slices: str = "all"
     modality: str = "flair"
+    view: str = "all"
 
     def __post_init__(self) -> None:
-        for name, value, known in (("axis", self.axis, list(AXES)), ("modality", self.modality, list(MODALITIES))):
+        for name, known in (("axis", AXES), ("modality", MODALITIES), ("view", VIEWS)):
+            value = getattr(self, name)
             if value not in known:
-                raise OptionError(f"data.{name}={value} is unknown; {nearest(value, known)}")
+                raise OptionError(f"data.{name}={value} is unknown; {nearest(value, list(known))}")
         if self.slices != "all" and not CENTRAL.fullmatch(self.slices) and not RANGE.fullmatch(self.slices):
             raise OptionError(f"data.slices={self.slices} is not understood; write all, central:10 or 20:-20")
 

@@ -14,6 +14,10 @@ from sanoscope.errors import ModelError
 URLS = {
     "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    "vgg11_bn": "https://download.pytorch.org/models/vgg11_bn-6002323d.pth",
+    "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
 }
 
 
@@ -29,8 +33,40 @@ def load_pretrained(trunk: nn.Module, name: str, file: str | None, option: str) 
     Raises:
         ModelError: If the file is missing, is none of weights, or does not fit; or if it cannot be downloaded.
     """
-    weights = _read(Path(file)) if file else _download(name, option)
+    or_else = f", or {option}.pretrained=false to start from random weights"
+    weights = published_weights(name, file, option, or_else)
     weights = {key: value for key, value in weights.items() if not key.startswith("fc.")}
+    fill(trunk, weights, name, file, option)
+
+
+def published_weights(name: str, file: str | None, option: str, or_else: str = "") -> dict[str, Tensor]:
+    """Published weights by torchvision's names.
+
+    Args:
+        name: As of ``load_pretrained``.
+        file: As of ``load_pretrained``.
+        option: As of ``load_pretrained``.
+        or_else: What else than giving a file would do where they cannot be downloaded, for the message.
+
+    Raises:
+        ModelError: If the file is missing or is none of weights, or if it cannot be downloaded.
+    """
+    return _read(Path(file)) if file else _download(name, option, or_else)
+
+
+def fill(trunk: nn.Module, weights: dict[str, Tensor], name: str, file: str | None, option: str) -> None:
+    """Load a module with weights that must be its own, all of them and no others.
+
+    Args:
+        trunk: The module.
+        weights: By its parameter names.
+        name: As of ``load_pretrained``.
+        file: Where they come from; None is the published file.
+        option: As of ``load_pretrained``.
+
+    Raises:
+        ModelError: If they are not.
+    """
     try:
         trunk.load_state_dict(weights)
     except RuntimeError as error:
@@ -39,6 +75,16 @@ def load_pretrained(trunk: nn.Module, name: str, file: str | None, option: str) 
             f"{file or URLS[name]}: does not hold the weights of {name} in torchvision's naming "
             f"({difference}); set {option}.weights to a file that does"
         ) from error
+
+
+def module_after(weights: dict[str, Tensor], network: nn.Module) -> str | None:
+    """The module that weights end before, where they are those of a network's first modules; else None."""
+    held, needed = (
+        [key for key in state if not key.endswith("num_batches_tracked")] for state in (weights, network.state_dict())
+    )
+    if held and len(held) < len(needed) and set(held) == set(needed[: len(held)]):
+        return needed[len(held)].rpartition(".")[0]
+    return None
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -55,7 +101,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _download(name: str, option: str) -> dict[str, Tensor]:
+def _download(name: str, option: str, or_else: str) -> dict[str, Tensor]:
     url = URLS[name]
     try:
         weights: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
@@ -64,7 +110,7 @@ def _download(name: str, option: str) -> dict[str, Tensor]:
     except OSError as error:  # URLError among them
         raise ModelError(
             f"the ImageNet weights of {name} cannot be downloaded from {url} ({error}); set {option}.weights to a "
-            f"local copy of the file, or {option}.pretrained=false to start from random weights"
+            f"local copy of the file{or_else}"
         ) from error
     except Exception as error:  # a wrong hash, or any of torch's errors for a damaged file in its cache
         raise ModelError(

@@ -77,6 +77,8 @@ class AdversarialELBO(LogitELBO):
         beta: See there.
     """
 
+    drift = 0.0
+
     def __init__(
         self,
         reconstruction: str,
@@ -95,13 +97,14 @@ class AdversarialELBO(LogitELBO):
 
     def with_adversarial(self, terms: Terms, fake: Tensor) -> Terms:
         """The terms with the generator's loss, of the judgements ``(B,)`` of reconstructions."""
-        return _added(terms, "adversarial", self.adversarial, self.game.generator(fake))
+        return added(terms, "adversarial", self.adversarial, self.game.generator(fake))
 
     def with_features(self, terms: Terms, real: Tensor, fake: Tensor) -> Terms:
         """The terms with the error of features ``(B, K, h, w)`` of images and of their reconstructions."""
-        return _added(terms, "features", self.features, feature_error(real, fake).mean())
+        return added(terms, "features", self.features, feature_error(real, fake).mean())
 
 
-def _added(terms: Terms, name: str, weight: float, value: Tensor) -> Terms:
+def added(terms: Terms, name: str, weight: float, value: Tensor) -> Terms:
+    """The terms with a further one of some weight in the loss."""
     loss = terms.loss + weight * value
     return Terms(loss, terms.logged | {"loss": loss.detach(), name: value.detach()})

@@ -1,21 +1,100 @@
-"""Random changes of training images that a healthy head could have shown as well.
-
-Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE; it names noise, rotation and colour, and the
-code that it builds on (MIC-DKFZ, vae-anomaly-experiments) gives the values.
-"""
+"""Random changes of training images that healthy ones could have shown as well."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# What the name of the slices' augmentation says of its noise.
+SPREAD = {"mri-slices": "variance", "mri-slices-released": "deviation"}
+
+
+class Augmentation(Protocol):
+    """A random change of training images, of each by itself; the same for a generator in the same state."""
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Changed copies, channels last.
+
+        Args:
+            images: Square, ``(B, C, S, S)``, prepared.
+            generator: Where the random numbers come from, on any device.
+        """
+
+
+def augmentation_of(name: str, limit: float, crop: int) -> Augmentation | None:
+    """What changes training images; None where nothing does.
+
+    Args:
+        name: ``none``, ``flips``, ``mri-slices`` or ``mri-slices-released``.
+        limit: See ``MRIAugmentation``.
+        crop: Side of random crops, which come first; 0 is off.
+    """
+    steps: list[Augmentation] = [RandomCrops(crop)] if crop else []
+    if name == "flips":
+        steps.append(Flips())
+    elif name in SPREAD:
+        steps.append(MRIAugmentation(limit=limit, spread=SPREAD[name]))
+    return Composition(tuple(steps)) if len(steps) > 1 else next(iter(steps), None)
+
 
 @dataclass(frozen=True)
-class Augmentation:
+class Composition:
+    """Several changes, one after the other.
+
+    Attributes:
+        steps: In their order.
+    """
+
+    steps: tuple[Augmentation, ...]
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """See ``Augmentation``."""
+        for step in self.steps:
+            images = step(images, generator)
+        return images
+
+
+@dataclass(frozen=True)
+class RandomCrops:
+    """A square from anywhere in the image.
+
+    Attributes:
+        size: Its side, in pixels of the network; no larger than the images.
+    """
+
+    size: int
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """See ``Augmentation``; the copies are ``(B, C, size, size)``."""
+        places = images.shape[-1] - self.size + 1
+        tops, lefts = torch.randint(places, (2, len(images)), generator=generator, device=generator.device)
+        windows = images.unfold(2, self.size, 1).unfold(3, self.size, 1)  # (B, C, places, places, size, size), a view
+        crops = windows[torch.arange(len(images), device=tops.device), :, tops, lefts]
+        return crops.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Left and right exchanged, and top and bottom, each with a probability of one half."""
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """See ``Augmentation``."""
+        for direction in (3, 2):
+            flipped = _uniform((0.0, 1.0), images, generator) < 0.5
+            images = torch.where(flipped[:, None, None, None], images.flip(direction), images)
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class MRIAugmentation:
     """Mirror, turn, scale and shift, brighten, add noise, limit, and add more noise; every image has its own draw.
+
+    Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE; it names noise, rotation and colour, and
+    the code that it builds on (MIC-DKFZ, vae-anomaly-experiments) gives the values.
 
     The values are for z-scored slices on a background of 0, which is also what comes in from beyond the edges. The
     noisy image is input and target alike, so the method stays no denoiser.
@@ -45,12 +124,7 @@ class Augmentation:
     spread: str = "variance"
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Changed copies.
-
-        Args:
-            images: Square, ``(B, C, S, S)``, prepared.
-            generator: Where the random numbers come from, on any device.
-        """
+        """See ``Augmentation``."""
         changed = self._moved(images, generator)
         changed = changed * _uniform(self.brightness, images, generator)[:, None, None, None]
         changed = self._noisy(changed, self.noise, generator)

@@ -164,7 +164,7 @@ class Crop:
         if self.mode == "centre":
             side = self.size or max(round(self.share * side), 1)
         if side > min(height, width):
-            raise ImageError(f"is {height}×{width}, smaller than preparation.crop_size={side}")
+            raise ImageError(f"is {height}×{width}; too small for preparation.crop_size or random_crop of {side}")
         top, left = (height - side) // 2, (width - side) // 2
         return top, left, top + side, left + side
 

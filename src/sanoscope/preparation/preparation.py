@@ -11,8 +11,9 @@ from torch import Tensor
 from sanoscope.cases.case import Cases
 from sanoscope.console import say
 from sanoscope.errors import DataError, OptionError
-from sanoscope.preparation.augmentation import Augmentation
+from sanoscope.preparation.augmentation import SPREAD, augmentation_of
 from sanoscope.preparation.decode import decode, describe_sizes, require_one_form
+from sanoscope.preparation.equalisation import Equalisation
 from sanoscope.preparation.erosion import eroded
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, GeometryStep, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching, match_to_reference
@@ -22,15 +23,13 @@ from sanoscope.preparation.pictures import Form, Pictures
 
 # How many pictures are looked at together when learning intensities: a few megabytes.
 FIT_BATCH = 256
-# What an augmentation's name says of its noise.
-SPREAD = {"mri-slices": "variance", "mri-slices-released": "deviation"}
 
 
 class Preparation:
     """From files to network input, and from maps back to the source grid.
 
-    The steps stand in this order: channels, foreground, own scale, histogram matching, crop, resize; these are
-    carried out once per image and kept. Intensity and augmentation follow for whole batches.
+    The steps stand in this order: channels, foreground, own scale, histogram matching, crop, equalisation,
+    resize; these are carried out once per image and kept. Intensity and augmentation follow for whole batches.
 
     Args:
         image_size: Height and width that networks see, in pixels.
@@ -41,6 +40,9 @@ class Preparation:
         crop: ``none``, ``centre``, ``square`` or ``foreground``.
         crop_size: Side of the centre crop in pixels of the file; 0 takes its share.
         crop_share: The same, as a share of the shorter side.
+        random_crop: Side in pixels of the file of the centre crop that training takes random crops of ``crop_size``
+            from; 0 is off.
+        equalisation: ``none``, or ``histogram`` for ``Equalisation``.
         intensity: ``unit``, ``symmetric``, ``z-score``, ``percentiles``, ``maximum`` or ``robust``.
         statistics: ``training``, ``image`` or ``volume``, for the last three.
         percentiles: Lower and upper percentile.
@@ -48,7 +50,7 @@ class Preparation:
         matching: ``none``, or ``histogram`` to match every image to a training slice.
         least_foreground: Share of foreground, on the network's grid, below which training images are left out.
         erosion: Side in pixels of the network's grid of the square that erodes the foreground of maps; 0 is off.
-        augmentation: ``none``, ``mri-slices`` or ``mri-slices-released``.
+        augmentation: ``none``, ``flips``, ``mri-slices`` or ``mri-slices-released``.
 
     Attributes:
         geometry: The steps per image.
@@ -67,6 +69,8 @@ class Preparation:
         crop: str,
         crop_size: int,
         crop_share: float,
+        random_crop: int,
+        equalisation: str,
         intensity: str,
         statistics: str,
         percentiles: tuple[float, ...],
@@ -82,18 +86,29 @@ class Preparation:
         self._before_matching: tuple[GeometryStep, ...] = (Channels(channels), Foreground(foreground, peel), *own)
         self._after_matching: tuple[GeometryStep, ...] = (
             Crop(crop, crop_size, crop_share),
+            *((Equalisation(),) if equalisation == "histogram" else ()),
             Resize(image_size, interpolation),
         )
         self.geometry = Geometry((*self._before_matching, *self._after_matching))
         for name, value in {"least_foreground": least_foreground, "erosion": erosion}.items():
             if value and foreground == "none":
                 raise OptionError(f"preparation.{name}={value:g} needs a foreground; set preparation.foreground")
-        if augmentation != "none" and intensity != "z-score":
+        if augmentation in SPREAD and intensity != "z-score":
             raise OptionError(
                 f"preparation.augmentation={augmentation} adds noise in units of the z-score; "
                 f"set preparation.intensity=z-score, not {intensity}"
             )
-        self.augmentation = None if augmentation == "none" else Augmentation(limit=clip, spread=SPREAD[augmentation])
+        self._crop_in_training: tuple[GeometryStep, ...] = ()
+        if random_crop:
+            _check_random_crop(random_crop, crop, crop_size, equalisation)
+            enlarged = round(random_crop * image_size / crop_size)
+            self._crop_in_training = (Crop(crop, random_crop), Resize(enlarged, interpolation))
+        if foreground != "none" and (random_crop or augmentation == "flips"):
+            raise OptionError(
+                f"preparation.foreground={foreground} would stay where it is when random_crop={random_crop} and "
+                f"augmentation={augmentation} move training images; set preparation.foreground=none"
+            )
+        self.augmentation = augmentation_of(augmentation, clip, crop=image_size if random_crop else 0)
         self._learns_intensity = not own
         self._matching = matching
         self._least_foreground = least_foreground
@@ -145,6 +160,21 @@ class Preparation:
             "were left out (preparation.least_foreground)"
         )
         return kept
+
+    def for_training(self, pictures: Pictures) -> Pictures:
+        """The pictures that the augmentation takes random crops from, of the same cases; the same where it takes none.
+
+        Images that are too small to take crops from join the unreadable.
+
+        Raises:
+            DataError: If all are too small.
+        """
+        if not self._crop_in_training:
+            return pictures
+        geometry = Geometry((*self.geometry.steps[: -len(self._after_matching)], *self._crop_in_training))
+        larger = require_one_form(decode(pictures.cases, geometry))
+        larger.unreadable = [*pictures.unreadable, *larger.unreadable]
+        return larger
 
     def decode(self, cases: Cases) -> Pictures:
         """Decode further cases; those that do not fit the training images are listed as unreadable."""
@@ -202,6 +232,20 @@ def _has_own_scale(intensity: str, statistics: str) -> bool:
             f"{intensity} has none"
         )
     return True
+
+
+def _check_random_crop(side: int, crop: str, crop_size: int, equalisation: str) -> None:
+    """Refuse random crops that would not look like what is scored."""
+    if crop != "centre" or not 0 < crop_size <= side:
+        raise OptionError(
+            f"preparation.random_crop={side} needs preparation.crop=centre and a crop_size from 1 to {side}; "
+            f"they are {crop} and {crop_size}"
+        )
+    if equalisation != "none":
+        raise OptionError(
+            f"preparation.random_crop={side} would equalise the whole square, of which scoring sees the centre only; "
+            "set preparation.equalisation=none"
+        )
 
 
 def _batches(pictures: Pictures) -> list[np.ndarray]:

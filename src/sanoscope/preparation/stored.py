@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sanoscope.preparation.equalisation import Equalisation
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching
 from sanoscope.preparation.own_scale import OwnScale
 
 STEPS: dict[str, Any] = {
-    step.__name__.lower(): step for step in (Channels, Foreground, OwnScale, HistogramMatching, Crop, Resize)
+    step.__name__.lower(): step
+    for step in (Channels, Foreground, OwnScale, HistogramMatching, Crop, Equalisation, Resize)
 }
 
 

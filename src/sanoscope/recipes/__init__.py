@@ -10,6 +10,7 @@ from sanoscope.recipes import (
     brain_gans,
     brain_maps,
     constrained_attention,
+    deep_perceptual,
     histopathology_vae,
 )
 
@@ -22,6 +23,7 @@ RECIPES: dict[str, Recipe] = {
         *brain_autoencoders.RECIPES,
         *brain_gans.RECIPES,
         *brain_maps.RECIPES,
+        *deep_perceptual.RECIPES,
     )
 }
 

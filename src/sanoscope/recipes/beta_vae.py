@@ -11,7 +11,7 @@ from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
 from sanoscope.recipes.brain import COMPARISON_STUDY
-from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
+from sanoscope.recipes.parts import BETA_OF_TRAINING, DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
 
 PAPER = "Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE"
 
@@ -120,6 +120,7 @@ _SCORING = Part(
             choices=("auto", "float32", "bfloat16"),
         ),
     },
+    given=BETA_OF_TRAINING,
 )
 
 # What the defaults have otherwise. The stop rule is that of the projection's authors.

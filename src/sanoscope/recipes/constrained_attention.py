@@ -30,7 +30,7 @@ from sanoscope.recipes.brain import (
     map_option,
     score_option,
 )
-from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, sourced
+from sanoscope.recipes.parts import BETA_OF_TRAINING, DATA, DECISION, POSTPROCESSING, sourced
 
 # Every value of the paper and its released code, whatever the recipe's defaults are.
 PAPER_VALUES: Mapping[str, Any] = {
@@ -208,6 +208,7 @@ SCORING = Part(
         "sign": Option(1, "1 where anomalies have more attention, -1 where they have less", BOTH, choices=(1, -1)),
         **READING,
     },
+    given=BETA_OF_TRAINING,
 )
 _SCORING = sourced(SCORING, MEASURED, **{name.removeprefix("scoring."): value for name, value in BY_PLACE.items()})
 

@@ -36,6 +36,12 @@ DATA = Part(
             "tumours show best on it; what the constrained-attention paper uses",
             choices=("flair", "t1", "t1ce", "t2"),
         ),
+        "view": Option(
+            "all",
+            "which chest X-rays are read, where a collection tells: all, from behind (PA) or from the front (AP)",
+            "nothing is lost; the deep perceptual autoencoder's paper learns each view by itself",
+            choices=("all", "PA", "AP"),
+        ),
         "least_abnormal": Option(
             0.0,
             "share of abnormal pixels that a subject must exceed to be evaluated; 0 is off",
@@ -86,6 +92,19 @@ PREPARATION = Part(
         "crop_share": Option(
             1.0, "side of the centre crop, as a share of the shorter side", "needed with crop=centre only", minimum=0
         ),
+        "random_crop": Option(
+            0,
+            "side in pixels of the file of the centred square that training takes random crops from; with crop=centre "
+            "and crop_size; 0 is off",
+            "few images have room for it; the deep perceptual autoencoder's paper takes 64 of 192 pixels of tissue",
+            minimum=0,
+        ),
+        "equalisation": Option(
+            "none",
+            "histogram equalisation of the cropped image, before it is resized",
+            "how bright an image is may be a finding; the deep perceptual autoencoder's paper does it for AP views",
+            choices=("none", "histogram"),
+        ),
         "intensity": Option(
             "symmetric",
             "[0, 1], [-1, 1], zero mean and unit variance, [0, 1] between two percentiles, divided by the maximum, or "
@@ -118,10 +137,10 @@ PREPARATION = Part(
         ),
         "augmentation": Option(
             "none",
-            "random changes of training images: those of the β-VAE paper with noise by its variances, or -released "
-            "with the same numbers as deviations, as its code takes them",
+            "random changes of training images: mirrored left to right and top to bottom; or those of the β-VAE paper "
+            "with noise by its variances, or -released with the same numbers as deviations, as its code takes them",
             "the histopathology paper has none",
-            choices=("none", "mri-slices", "mri-slices-released"),
+            choices=("none", "flips", "mri-slices", "mri-slices-released"),
         ),
     },
 )
@@ -195,6 +214,9 @@ DECISION = Part(
     },
 )
 
+# Scores that weigh the KL term do so as the training did.
+BETA_OF_TRAINING = {"beta": "objective.beta"}
+
 RECONSTRUCTION_SCORING = Part(
     "sanoscope.scoring.reconstruction:ReconstructionScoring",
     {
@@ -213,6 +235,7 @@ RECONSTRUCTION_SCORING = Part(
             choices=("auto", "float32", "bfloat16"),
         ),
     },
+    given=BETA_OF_TRAINING,
 )
 
 

@@ -29,7 +29,7 @@ from sanoscope.recipes.brain import (
     map_option,
     score_option,
 )
-from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, sourced
+from sanoscope.recipes.parts import BETA_OF_TRAINING, DATA, DECISION, POSTPROCESSING, sourced
 
 FAST = "trains in a minute on two cores"
 LIGHT = "measured on brain slices with the light backbone, see the results; the paper's value is in the preset"
@@ -89,6 +89,7 @@ def residual_scoring(variational: bool, **options: Option) -> Part:
             **options,
             **READING,
         },
+        given=BETA_OF_TRAINING,
     )
 
 

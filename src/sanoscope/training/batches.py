@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,19 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sanoscope.preparation.pictures import Pictures
 
-Stored = tuple[Tensor, Tensor | None]
+
+class Stored(NamedTuple):
+    """A batch as it is kept.
+
+    Attributes:
+        pixels: ``(B, H, W, C)``.
+        foreground: ``(B, H, W)`` bool; None where everything is.
+        rows: Which of all pictures these are, ``(B,)``.
+    """
+
+    pixels: Tensor
+    foreground: Tensor | None
+    rows: Tensor
 
 
 def derived_seed(*parts: int) -> int:
@@ -72,8 +84,10 @@ class StoredPictures(Dataset[Stored]):
         return len(self.pictures)
 
     def __getitems__(self, indices: list[int]) -> Stored:
-        pixels, foreground = self.pictures.batch(np.asarray(indices))
-        return torch.from_numpy(pixels), None if foreground is None else torch.from_numpy(foreground)
+        rows = np.asarray(indices)
+        pixels, foreground = self.pictures.batch(rows)
+        inside = None if foreground is None else torch.from_numpy(foreground)
+        return Stored(torch.from_numpy(pixels), inside, torch.from_numpy(rows))
 
     def __getitem__(self, index: int) -> Stored:
         return self.__getitems__([index])

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    ModelCheckpoint,
+    RichProgressBar,
+    WeightAveraging,
+)
 from torch import Tensor
 
 from sanoscope.console import say
@@ -137,6 +144,37 @@ class LastIteration(Callback):
         """Stop, if it was the last."""
         if trainer.global_step >= self.number:
             trainer.should_stop = True
+
+
+class _Late:
+    """A callback that begins to look at validation at some iteration.
+
+    Args:
+        first: That iteration.
+        others: See the callback.
+    """
+
+    def __init__(self, first: int, *others: Any, **named: Any) -> None:
+        super().__init__(*others, **named)
+        self.first = first
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As the callback does, unless it is too early."""
+        if trainer.global_step > self.first or not self.first:
+            super().on_validation_end(trainer, pl_module)  # type: ignore[misc]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As the callback does, unless it is too early."""
+        if trainer.global_step > self.first or not self.first:
+            super().on_train_epoch_end(trainer, pl_module)  # type: ignore[misc]
+
+
+class LateStopping(_Late, EarlyStopping):
+    """Early stopping."""
+
+
+class LateCheckpoint(_Late, ModelCheckpoint):
+    """The best weights."""
 
 
 class AveragedWeights(WeightAveraging):

@@ -40,10 +40,12 @@ class Prepared(NamedTuple):
     Attributes:
         images: ``(B, C, H, W)``.
         foreground: ``(B, H, W)`` bool; None where everything is.
+        rows: Which of all pictures these are, ``(B,)``; None where that is not known.
     """
 
     images: Tensor
     foreground: Tensor | None
+    rows: Tensor | None = None
 
 
 class TrainingModule(LightningModule):
@@ -131,7 +133,10 @@ class TrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is not frozen, and its schedule, if any."""
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return self.optimizer_and_schedule([one for one in self.network.parameters() if one.requires_grad])
+
+    def optimizer_and_schedule(self, parameters: list[Parameter]) -> Any:
+        """An optimiser of some parameters, and its schedule, if any, as Lightning wants them."""
         optimizer = self.new_optimizer(parameters)
         if self.schedule == "constant":
             return optimizer
@@ -144,9 +149,9 @@ class TrainingModule(LightningModule):
         optimizer: Optimizer = OPTIMIZERS[self.optimizer](parameters, **(settings | others))
         return optimizer
 
-    def new_scheduler(self, optimizer: Optimizer, iterations: int) -> LambdaLR:
-        """The cosine of an optimiser that takes so many steps in all."""
-        start = iterations / 2 if self.schedule == "late-cosine" else 0
+    def new_scheduler(self, optimizer: Optimizer, iterations: int, first: int = 0) -> LambdaLR:
+        """The cosine of an optimiser that takes so many steps in all, from one of them on."""
+        start = (first + iterations) / 2 if self.schedule == "late-cosine" else first
 
         def share(iteration: int) -> float:
             done = (iteration - start) / (iterations - start)
@@ -165,7 +170,7 @@ class TrainingModule(LightningModule):
 
     def on_after_batch_transfer(self, batch: Stored, dataloader_idx: int) -> Prepared:
         """Network input; made here so that 8-bit pixels travel to the device as they are."""
-        return Prepared(self.intensity.apply(*batch), batch[1])
+        return Prepared(self.intensity.apply(batch.pixels, batch.foreground), batch.foreground, batch.rows)
 
     def training_step(self, batch: Prepared, batch_index: int) -> Tensor | None:
         """The loss of one batch with sampled latents; none where the step is taken already."""

@@ -12,10 +12,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -33,6 +34,8 @@ from sanoscope.training.callbacks import (
     EpochLines,
     History,
     LastIteration,
+    LateCheckpoint,
+    LateStopping,
     ResumePoint,
 )
 from sanoscope.training.devices import mixed_precision
@@ -87,6 +90,8 @@ class PlainTraining:
     """
 
     module: type[TrainingModule] = TrainingModule
+    # Validation losses before this iteration do not count for early stopping.
+    first_judged = 0
 
     def __init__(
         self,
@@ -113,7 +118,7 @@ class PlainTraining:
         self.early_stopping = early_stopping
         self.average = average
         self.precision = precision
-        self.module_settings = {
+        self.module_settings: dict[str, Any] = {
             "optimizer": optimizer,
             "learning_rate": learning_rate,
             "schedule": schedule,
@@ -160,17 +165,17 @@ class PlainTraining:
         history = History(surroundings.folder / "history.csv" if surroundings.folder else None)
         order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True, drop_last=self.drop_last)
         epochs, iterations = self._length(len(order))
-        module = self.module(
-            network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-            objective,
-            intensity,
-            augmentation,
-            epochs=epochs,
-            iterations=iterations,
-            seed=surroundings.seed,
-            **self.module_settings,  # type: ignore[arg-type]
-        )
         with _calm(), torch.random.fork_rng(devices=[]):
+            module = self.new_module(
+                network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+                objective,
+                intensity,
+                augmentation,
+                epochs=epochs,
+                iterations=iterations,
+                seed=surroundings.seed,
+            )
+            self.prepare(module, train, surroundings)
             trainer = self._trainer(surroundings, history, epochs)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
             self._fit(trainer, module, batches(train, order), validation, resumed)
@@ -184,6 +189,13 @@ class PlainTraining:
             module.load_state_dict(best["state_dict"])
         network.eval()
         return history.rows
+
+    def new_module(self, network: Autoencoder, *others: Any, **settings: Any) -> TrainingModule:
+        """What Lightning trains, of the arguments of ``TrainingModule`` that are not the training's own."""
+        return self.module(network, *others, **settings, **self.module_settings)  # type: ignore[misc]
+
+    def prepare(self, module: TrainingModule, train: Pictures, surroundings: Surroundings) -> None:
+        """Done once before the first step, and again before those of a resumed training; here there is nothing."""
 
     def _length(self, steps: int) -> tuple[int, int]:
         """Epochs and iterations in all, of so many steps an epoch."""
@@ -218,6 +230,7 @@ class PlainTraining:
 
     def _trainer(self, surroundings: Surroundings, history: History, epochs: int) -> Trainer:
         callbacks: list[Callback] = [history]
+        first = self.first_judged
         if self.max_iterations:
             callbacks.append(LastIteration(self.max_iterations))
         if self.average:
@@ -227,9 +240,10 @@ class PlainTraining:
             if sys.stderr.isatty():
                 callbacks.append(EpochBar())
         if self.early_stopping:
-            callbacks.append(EarlyStopping("validation/loss", patience=self.early_stopping))
+            callbacks.append(LateStopping(first, monitor="validation/loss", patience=self.early_stopping))
             callbacks.append(
-                ModelCheckpoint(
+                LateCheckpoint(
+                    first,
                     surroundings.folder,
                     BEST_FILE,
                     monitor="validation/loss",

@@ -11,7 +11,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from sanoscope.errors import OptionError
 from sanoscope.objectives.elbo import Terms
-from sanoscope.training.adversarial import AdversarialModule, AdversarialTraining, frozen
+from sanoscope.training.adversarial import AdversarialModule, AdversarialTraining
+from sanoscope.training.game import frozen
 from sanoscope.training.module import Prepared
 
 # The optimisers, by their place; the critic's is between them.

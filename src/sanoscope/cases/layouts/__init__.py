@@ -12,12 +12,15 @@ from sanoscope.cases.case import Cases
 from sanoscope.cases.layouts import (
     brats,
     breast_histopathology,
+    cifar10,
     class_folders,
     folder,
     kaggle_3m,
     manifest,
     medmnist,
     mvtec,
+    nih_chest_xray,
+    svhn,
 )
 from sanoscope.cases.slicing import Slicing
 
@@ -40,7 +43,7 @@ class Layout(Protocol):
         Args:
             path: The file or folder.
             normal: The group to be taken as normal, and all others as abnormal.
-            slicing: Tells the modality, where a layout has several.
+            slicing: Tells the modality or the view, where a layout has several.
 
         Raises:
             DataError: What is there cannot be used.
@@ -50,6 +53,9 @@ class Layout(Protocol):
 # The particular before the general: a folder of images is also what each of the others looks like.
 _IN_ORDER: tuple[Layout, ...] = (
     manifest,
+    nih_chest_xray,
+    cifar10,
+    svhn,
     breast_histopathology,
     brats,
     kaggle_3m,

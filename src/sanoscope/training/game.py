@@ -1,0 +1,138 @@
+"""What a training against a critic consists of, whatever else its autoencoder is trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Protocol, cast
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from sanoscope.errors import OptionError
+from sanoscope.objectives.adversarial import Game, gradient_penalty
+from sanoscope.objectives.elbo import Terms
+from sanoscope.training.module import TrainingModule
+
+# The optimisers, by their place.
+AUTOENCODER, CRITIC = 0, 1
+
+
+class GameObjective(Protocol):
+    """What a game asks of an objective.
+
+    Attributes:
+        game: What the two sides minimise.
+        penalty: Weight of the critic's gradient penalty, in a game that has one.
+        drift: Weight of the critic's squared values, which keeps them near 0; 0 leaves it out.
+    """
+
+    game: Game
+    penalty: float
+    drift: float
+
+    def __call__(self, *given: Any) -> Terms:
+        """The terms without the game's."""
+
+
+class GameModule(TrainingModule):
+    """Steps of a critic beside those of the autoencoder; only the latter's count as iterations.
+
+    Args:
+        shared: See ``TrainingModule``, as ``others``.
+        critic_steps: Of the critic, for each step of the autoencoder and on the same batch.
+        critic_rate: Learning rate of the critic, as a multiple of the autoencoder's.
+        betas: Decays of both optimisers' moments.
+
+    Raises:
+        OptionError: If the network has no critic.
+    """
+
+    objective: GameObjective
+    finite: ClassVar[frozenset[str]] = frozenset({"train/loss", "train/critic"})
+
+    def __init__(
+        self, *shared: Any, critic_steps: int, critic_rate: float, betas: tuple[float, ...], **others: Any
+    ) -> None:
+        super().__init__(*shared, **others)
+        if self.network.critic is None:
+            raise OptionError("adversarial training needs a critic; set network.critic to another value than none")
+        self.critic_steps = critic_steps
+        self.critic_rate = critic_rate
+        self.betas = betas
+        self.automatic_optimization = False
+
+    @property
+    def critic(self) -> nn.Module:
+        """What judges images."""
+        return cast(nn.Module, self.network.critic)
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """One optimiser for all but the critic and one for the critic; and their schedules, if any."""
+        critic = set(self.critic.parameters())
+        others = [one for one in self.network.parameters() if one.requires_grad and one not in critic]
+        optimizers = [self.new_optimizer(others, betas=self.betas), self.critic_optimizer()]
+        return optimizers, self.schedulers(optimizers, [self.iterations, self.iterations * self.critic_steps])
+
+    def critic_optimizer(self) -> Optimizer:
+        """The critic's optimiser, at its own rate."""
+        rate = self.critic_rate * self.learning_rate
+        return self.new_optimizer([*self.critic.parameters()], betas=self.betas, lr=rate)
+
+    def schedulers(self, optimizers: list[Optimizer], iterations: list[int]) -> list[LambdaLR]:
+        """For each optimiser the schedule of its steps; none where they are all alike."""
+        if self.schedule == "constant":
+            return []
+        return [self.new_scheduler(*each) for each in zip(optimizers, iterations, strict=True)]
+
+    def critic_step(self, images: Tensor, fakes: Tensor) -> None:
+        """A step of the critic's optimiser, which does not count, on real and fake images ``(B, C, H, W)``."""
+        real, fake = self.critic(images), self.critic(fakes)
+        loss = self.objective.game.critic(real, fake)
+        logged = {"critic": loss.detach()}
+        if self.objective.game.penalised:
+            penalty = gradient_penalty(self._gradient_between(images, fakes.detach()))
+            loss = loss + self.objective.penalty * penalty
+            logged["penalty"] = penalty.detach()
+        if self.objective.drift:
+            loss = loss + self.objective.drift * (real.float().square().mean() + fake.float().square().mean())
+        self.trainer.optimizers[CRITIC].zero_grad()
+        self.manual_backward(loss, retain_graph=fakes.requires_grad)
+        self.trainer.optimizers[CRITIC].step()
+        self._step_schedule(CRITIC)
+        self._add(logged, len(images))
+
+    def _gradient_between(self, images: Tensor, fakes: Tensor) -> Tensor:
+        """The critic's gradient ``(B, C, H, W)`` at images at random between real and fake ones, differentiable."""
+        share = torch.rand(len(images), 1, 1, 1, device=images.device)
+        between = fakes.lerp(images, share).requires_grad_()
+        with torch.autocast(images.device.type, enabled=False):
+            judgements = self.critic(between)
+            (gradient,) = torch.autograd.grad(judgements.sum(), between, create_graph=True)
+        return gradient
+
+    def counted_step(self, which: int, loss: Tensor) -> None:
+        """A step by Lightning's optimiser, which counts as an iteration; gradients add to those that are there."""
+        self.manual_backward(loss)
+        cast(list[LightningOptimizer], self.optimizers())[which].step()
+        self._step_schedule(which)
+
+    def _step_schedule(self, which: int) -> None:
+        if self.trainer.lr_scheduler_configs:
+            cast(LambdaLR, self.trainer.lr_scheduler_configs[which].scheduler).step()
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Take no gradients of the modules' parameters, only through them."""
+    trained = [one for module in modules for one in module.parameters() if one.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -1,0 +1,93 @@
+"""The deep perceptual autoencoder and its ablations: every run that docs/results.md reports.
+
+    python studies/perceptual.py DATA WEIGHTS [--work FOLDER] [--only NAME]
+
+DATA is a folder with the collections ``pneumoniamnist``, ``chest_xray`` and ``cifar10``, WEIGHTS one with the files of
+the feature networks. Each run is written to docs/results/ when it is done, and a run that is there is not repeated; an
+interrupted training goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import RESULTS, circumstances, sides, write
+from perceptual_runs import COLLECTIONS, WEIGHTS, Run, runs
+
+from sanoscope import Detector, Findings, load_cases
+from sanoscope.console import say
+
+RECIPE = "deep-perceptual-autoencoder"
+# Rows of epochs that the page's curves need at most.
+CURVE_POINTS = 40
+
+
+def main() -> None:
+    """Do what is not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for models and findings")
+    parser.add_argument("--only", default="", help="only runs whose name contains this")
+    arguments = parser.parse_args()
+    for run in runs():
+        file = RESULTS / f"{run.name}.json"
+        if arguments.only in run.name and not file.exists():
+            say(f"== {run.name}")
+            write(file, carry_out(run, arguments.data, arguments.weights, arguments.work / run.name))
+
+
+def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]:
+    """Fit, score and evaluate one run."""
+    collection = COLLECTIONS[run.collection]
+    cases = load_cases(data / collection.folder, normal=collection.normal)
+    file = weights / WEIGHTS[run.options["network.features"]]
+    detector = Detector(RECIPE, {**run.options, "network.weights": str(file)}, seed=run.seed)
+    detector.fit(cases, folder=work / "training", resume=True)
+    detector.save(work / "model")
+    findings = detector.score(cases.test)
+    findings.save(work / "findings")
+    content = {
+        "row": run.row,
+        "recipe": RECIPE,
+        "changed": dict(run.options),
+        "collection": run.collection,
+        "seed": run.seed,
+        "sides": sides(cases),
+        "rows": [row.to_json() for row in findings.evaluate()],
+        "scores": _scores(findings),
+        "validation": _validation(detector),
+        **circumstances(detector),
+    }
+    history = content["history"]
+    chosen = np.unique(np.linspace(0, len(history) - 1, CURVE_POINTS).astype(int))
+    return content | {"history": [history[int(row)] for row in chosen]}
+
+
+def _scores(findings: Findings) -> dict[str, list[float]]:
+    """The deciding scores of normal and abnormal test images, for histograms."""
+    labels = np.array([case.label for case in findings.cases])
+    return {
+        kind: [round(float(value), 5) for value in findings.score[labels == label]]
+        for label, kind in enumerate(("normal", "abnormal"))
+    }
+
+
+def _validation(detector: Detector) -> dict[str, float | None]:
+    """What a choice by the validation side would see: AUROC, where it has both labels, and the normals' loss."""
+    from sklearn.metrics import roc_auc_score
+
+    calibration = detector.calibration_
+    scores, labels = calibration.scores[detector.recipe["scoring.score"]], calibration.labels == 1
+    both = 0 < labels.sum() < len(labels)
+    return {
+        "auroc": float(roc_auc_score(labels, scores)) if both else None,
+        "loss": float(detector.history_[-1]["validation/loss"]),
+    }
+
+
+if __name__ == "__main__":
+    main()

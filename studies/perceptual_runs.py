@@ -1,0 +1,102 @@
+"""Every run of the deep perceptual autoencoder that docs/results.md reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Files of the feature networks, in torchvision's naming, that the studies' machine has.
+WEIGHTS = {
+    "vgg11_bn": "vgg11_bn_imagenet_features0_13_torchvision.pth",
+    "squeezenet1_1": "squeezenet1_1_torchvision_rgbnorm_half.pth",
+}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images that methods are compared on.
+
+    Attributes:
+        folder: Of the data.
+        normal: The normal group, where groups have names of their own.
+        options: What all rows have in common on it, the budget among it.
+        growing: What growing takes beside.
+        seeds: Of the main rows.
+    """
+
+    folder: str
+    normal: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    growing: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    Attributes:
+        collection: A key of ``COLLECTIONS``.
+        row: Name of the row in the table.
+        options: What differs from the recipe's defaults.
+        seed: Of the training.
+    """
+
+    collection: str
+    row: str
+    options: Mapping[str, Any]
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"perceptual-{self.collection}-{self.row}-seed{self.seed}"
+
+
+def _budget(size: int, iterations: int, **others: Any) -> dict[str, Any]:
+    return {
+        "network.features": "vgg11_bn",
+        "preparation.image_size": size,
+        "training.max_iterations": iterations,
+        "training.batch_size": 64,
+        "training.learning_rate": 5e-3,
+        **others,
+    }
+
+
+def _grown(start: int, phase: int) -> dict[str, Any]:
+    return {"network.growing_from": start, "training.phase_iterations": phase}
+
+
+_SMALL = _budget(32, 1500)
+COLLECTIONS = {
+    "pneumoniamnist": Collection("pneumoniamnist", None, _budget(32, 3000), _grown(8, 300)),
+    "chest_xray": Collection("chest_xray", None, _budget(64, 600), _grown(16, 100)),
+    "cifar10-airplane": Collection("cifar10", "airplane", _SMALL, _grown(8, 150)),
+    "cifar10-automobile": Collection("cifar10", "automobile", _SMALL, _grown(8, 150)),
+    "cifar10-truck": Collection("cifar10", "truck", _SMALL, _grown(8, 150)),
+}
+# The critic's game as published: two steps for each, all of this size.
+_GAME = {"network.critic": "wasserstein", "training.learning_rate": 2e-4}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "adversarial-0.1": {**_GAME, "objective.adversarial": 0.1},
+    "adversarial-0.01": {**_GAME, "objective.adversarial": 0.01},
+    "l1": {"objective.l1": 1.0},
+}
+
+
+def runs() -> list[Run]:
+    """All of them, the main rows first."""
+    listed = [
+        Run(name, row, {**collection.options, **options}, seed)
+        for name, collection in COLLECTIONS.items()
+        for row, options in (("plain", {}), ("growing", dict(collection.growing)))
+        for seed in collection.seeds
+    ]
+    listed += [
+        Run(name, row, {**collection.options, **options})
+        for name, collection in COLLECTIONS.items()
+        for row, options in ABLATIONS.items()
+    ]
+    return listed
