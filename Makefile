@@ -21,6 +21,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/pixel_metrics.py
 	$(BIN)/python benchmarks/constrained_step.py
+	$(BIN)/python benchmarks/perceptual_step.py
 
 # The page of results, from the runs' own JSON; `studies/histopathology.py DATA` makes the runs.
 results: .venv/installed-dev

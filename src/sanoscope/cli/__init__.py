@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sanoscope.cli import calibrate, demo, evaluate, fit, recipes, score
+from sanoscope.cli import calibrate, demo, evaluate, fit, recipes, score, select
 from sanoscope.cli.options import BAD_INPUT
 from sanoscope.errors import SanoscopeError
 
@@ -22,6 +22,7 @@ app.command("fit")(fit.fit)
 app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
+app.command("select")(select.select)
 app.command("recipes")(recipes.recipes)
 
 

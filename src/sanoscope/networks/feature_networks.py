@@ -83,7 +83,7 @@ def layer_shape(name: str, layer: str, image_size: int) -> tuple[int, int, int]:
     Raises:
         OptionError: If there is no such network or layer, or the images are too small for it.
     """
-    _check(name, [layer])
+    check_layers(name, [layer])
     with torch.device("meta"):
         trunk = _trunk(name, [layer])
         try:
@@ -120,7 +120,7 @@ class FeatureNetwork(nn.Module):
 
     def __init__(self, name: str, layers: Sequence[str], in_channels: int, weights: str | None = None) -> None:
         super().__init__()
-        _check(name, layers)
+        check_layers(name, layers)
         if in_channels not in (1, 3):
             raise OptionError(
                 f"perceptual features need grey or RGB images, not {in_channels} channels; "
@@ -264,15 +264,25 @@ def rectified_moments(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
     return mean * above + deviation * density, deviation * variance.clamp(min=0).sqrt()
 
 
-def _check(name: str, layers: Sequence[str]) -> None:
+def check_layers(name: str, layers: Sequence[str], option: str = "network.layers") -> None:
+    """Refuse layers that a network does not have.
+
+    Args:
+        name: Of the network.
+        layers: Of it.
+        option: That named them.
+
+    Raises:
+        OptionError: If there is no such network or layer, or none is named.
+    """
     if name not in LAYERS:
         raise OptionError(f"network.features={name} is unknown; {nearest(name, list(LAYERS))}")
     known = list(LAYERS[name])
     if not layers:
-        raise OptionError(f"network.layers names no layer of {name}; known: {', '.join(known)}")
+        raise OptionError(f"{option} names no layer of {name}; known: {', '.join(known)}")
     for layer in layers:
         if layer not in known:
-            raise OptionError(f"network.layers={layer} is no layer of {name}; {nearest(layer, known)}")
+            raise OptionError(f"{option}={layer} is no layer of {name}; {nearest(layer, known)}")
 
 
 def _trunk(name: str, layers: Sequence[str]) -> nn.Sequential:

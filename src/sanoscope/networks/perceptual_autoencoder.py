@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
 from sanoscope.networks.autoencoder import Autoencoder
-from sanoscope.networks.feature_networks import GROWING_LAYERS, FeatureNetwork
+from sanoscope.networks.feature_networks import GROWING_LAYERS, FeatureNetwork, check_layers, layer_shape
 from sanoscope.networks.resolution_autoencoder import Decoder, Encoder, levels_of, widths_of
 
 AUTO = ("auto",)
@@ -79,6 +79,7 @@ class PerceptualAutoencoder(Autoencoder):
         full = tuple(_named(features, layer) for layer in layers)
         lower = _lower_layers(features, image_size, levels, growing_from, tuple(growing_layers))
         self.layers = (full, *((layer,) for layer in lower))
+        _require_fit(features, self.layers, image_size)
         known = dict.fromkeys(layer for at_level in self.layers for layer in at_level)
         self.perceptual = FeatureNetwork(features, tuple(known), in_channels, weights)
         self.critic = None if critic == "none" else EncoderCritic(in_channels, self.widths, bottom, blocks)
@@ -138,7 +139,30 @@ def _lower_layers(
             f"network.growing_layers={list(layers)} are {len(layers)} where training grows from {len(lower)} lower "
             f"resolutions ({', '.join(map(str, lower[::-1]))}); give one for each"
         )
-    return tuple(_named(features, layer) for layer in layers[::-1])
+    named = tuple(_named(features, layer) for layer in layers[::-1])
+    check_layers(features, named, "network.growing_layers")
+    return named
+
+
+def _require_fit(features: str, layers: Sequence[Sequence[str]], image_size: int) -> None:
+    """Refuse layers that are too deep for the images of their resolution, or are named twice.
+
+    Raises:
+        OptionError: If there are such layers.
+    """
+    full, *lower = layers
+    if len(set(full)) < len(full):
+        raise OptionError(f"network.layers={list(full)} name a layer twice; name each once, and weigh it by its weight")
+    for layer in full:
+        layer_shape(features, layer, image_size)
+    for level, (layer,) in enumerate(lower, start=1):
+        try:
+            layer_shape(features, layer, image_size >> level)
+        except OptionError as error:
+            raise OptionError(
+                f"network.growing_layers: images of {image_size >> level} pixels are too small for layer {layer} of "
+                f"{features}; give a shallower one, or raise network.growing_from"
+            ) from error
 
 
 class EncoderCritic(nn.Module):

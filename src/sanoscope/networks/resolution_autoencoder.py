@@ -6,7 +6,9 @@ pre-activation ones of He et al.: Identity mappings in deep residual networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,7 +71,7 @@ class Encoder(nn.Module):
         self.entry = entry(in_channels, widths[0], blocks)
         self.down = nn.ModuleList(
             nn.Sequential(Residual(before, after, "down"), *_further(after, blocks))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.exit = (
             Residual(widths[-1], latent)
@@ -102,8 +104,7 @@ class Decoder(nn.Module):
         )
         # By level, as in the encoder: the first leads to the highest resolution and is the last to be gone through.
         self.up = nn.ModuleList(
-            nn.Sequential(Residual(before, after, "up"), *_further(after, blocks))
-            for after, before in zip(widths, widths[1:], strict=False)
+            nn.Sequential(Residual(before, after, "up"), *_further(after, blocks)) for after, before in pairwise(widths)
         )
         self.exit = exit_of(in_channels, widths[0])
         initialised(self)
@@ -160,9 +161,10 @@ def levels_of(image_size: int, latent_resolution: int) -> int:
     if latent_resolution == 1 and side <= LARGEST_BOTTOM:
         return levels
     if side != last:
+        halvings = max(round(math.log2(image_size / last)), 1)
         raise OptionError(
             f"preparation.image_size={image_size} cannot be halved down to {last}, for "
-            f"network.latent_resolution={latent_resolution}; take a size such as {last * 2 ** max(levels - 1, 1)}"
+            f"network.latent_resolution={latent_resolution}; take a size such as {last * 2**halvings}"
         )
     return levels
 

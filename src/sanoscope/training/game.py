@@ -98,7 +98,9 @@ class GameModule(TrainingModule):
             loss = loss + self.objective.penalty * penalty
             logged["penalty"] = penalty.detach()
         if self.objective.drift:
-            loss = loss + self.objective.drift * (real.float().square().mean() + fake.float().square().mean())
+            drift = real.float().square().mean() + fake.float().square().mean()
+            loss = loss + self.objective.drift * drift
+            logged["drift"] = drift.detach()
         self.trainer.optimizers[CRITIC].zero_grad()
         self.manual_backward(loss, retain_graph=fakes.requires_grad)
         self.trainer.optimizers[CRITIC].step()

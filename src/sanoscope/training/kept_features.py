@@ -55,6 +55,10 @@ class KeptFeatures:
         self.dtype = dtype
         self._features: dict[str, Tensor] | None = None
 
+    def __deepcopy__(self, memo: object) -> KeptFeatures:
+        """Itself: a copy of what is trained, such as its average, has the same images."""
+        return self
+
     def of(self, compute: Callable[[Tensor], Mapping[str, Tensor]], rows: Tensor | None) -> dict[str, Tensor] | None:
         """Features of some of the images, by layer; None where they do not fit, or are not known to be of these.
 
