@@ -1,6 +1,9 @@
-"""Draw on phantoms docs/maps.png, the maps of each predictor, and docs/side-by-side.png, those of some methods.
+"""Draw the pictures of the documentation.
 
-python studies/figures.py [maps | side-by-side]
+    python studies/figures.py [maps | side-by-side | score-histograms | search]
+
+On phantoms docs/maps.png, the maps of each predictor, and docs/side-by-side.png, those of some methods. From the
+results of runs docs/score-histograms.png, and docs/search.png with docs/search-choices.png.
 """
 
 from __future__ import annotations
@@ -10,9 +13,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from common import RESULTS
+from perceptual_page import PerceptualPage
+
 from sanoscope import Cases, Detector, brain_phantoms, compare_maps, get_recipe, load_cases
 from sanoscope.report.content import SideBySide
+from sanoscope.report.search_figures import choice_figure, search_figure
 from sanoscope.report.svg import COLOURS, style
+from sanoscope.selection.page import read_search, search_content
 
 FIGURES = Path(__file__).parent.parent / "docs"
 # Ten times the paper's step size, for a training of a minute.
@@ -29,12 +38,16 @@ CELL, RESOLUTION = 1.5, 100  # inches, and dots in one
 
 def main(names: list[str]) -> None:
     """Draw the figures named, or all of them."""
-    draw = {"maps": draw_maps, "side-by-side": draw_side_by_side}
-    with tempfile.TemporaryDirectory() as folder:
-        brain_phantoms(subjects=24, seed=0).save(Path(folder))
-        cases = load_cases(folder, validation=0.2, test=0.3)
-        for name in names or draw:
-            draw[name](cases, FIGURES / f"{name}.png")
+    of_phantoms = {"maps": draw_maps, "side-by-side": draw_side_by_side}
+    of_results = {"score-histograms": draw_score_histograms, "search": draw_search}
+    for name in names or [*of_phantoms, *of_results]:
+        figure = FIGURES / f"{name}.png"
+        if name in of_results:
+            of_results[name](figure)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            brain_phantoms(subjects=24, seed=0).save(Path(folder))
+            of_phantoms[name](load_cases(folder, validation=0.2, test=0.3), figure)
 
 
 def draw_maps(cases: Cases, figure: Path) -> None:
@@ -52,6 +65,35 @@ def draw_side_by_side(cases: Cases, figure: Path) -> None:
         options = {"training.max_iterations": iterations, "training.precision": "float32", "scoring.score": "map-max"}
         findings[title] = Detector(recipe, options, device="cpu").fit(cases).score(cases.test)
     write_figure(compare_maps(findings, list(findings)), figure)
+
+
+@style()
+def draw_score_histograms(path: Path) -> None:
+    """Scores of normal and abnormal test images by the perceptual autoencoder, one panel for each collection."""
+    from matplotlib.figure import Figure
+
+    results = PerceptualPage(RESULTS)
+    collections = results.collections()
+    figure = Figure(figsize=(3.2 * len(collections), 2.6), facecolor="white")
+    for axes, collection in zip(figure.subplots(1, len(collections), squeeze=False)[0], collections, strict=True):
+        run = results.of(collection, "plain")[0]
+        edges = np.histogram_bin_edges(np.concatenate([*run["scores"].values()]), 30)
+        for kind, scores in run["scores"].items():
+            looks = {"color": COLOURS[kind], "alpha": 0.55, "density": True, "label": kind}
+            axes.hist(scores, edges, **looks)
+        axes.set(title=f"{collection}, AUROC {run['rows'][0]['evaluation']['estimates']['auroc']['value']:.3f}")
+        axes.set(xlabel="score", yticks=[])
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    figure.savefig(path, dpi=RESOLUTION)
+
+
+@style()
+def draw_search(path: Path) -> None:
+    """The trials of the search, and beside it in a file of its own what few known anomalies would have chosen."""
+    content = search_content(read_search(RESULTS / "perceptual-search.json"))
+    for figure, name in ((search_figure(content), "search"), (choice_figure(content.choices), "search-choices")):
+        figure.set_facecolor("white")
+        figure.savefig(path.with_stem(name), dpi=RESOLUTION)
 
 
 @style()

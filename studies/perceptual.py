@@ -48,8 +48,7 @@ def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]
     detector = Detector(RECIPE, {**run.options, "network.weights": str(file)}, seed=run.seed)
     detector.fit(cases, folder=work / "training", resume=True)
     detector.save(work / "model")
-    findings = detector.score(cases.test)
-    findings.save(work / "findings")
+    findings = detector.score(cases.test, maps=False)
     content = {
         "row": run.row,
         "recipe": RECIPE,

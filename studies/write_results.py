@@ -17,6 +17,7 @@ from typing import Any
 
 import jinja2
 from localisation_page import LocalisationPage
+from perceptual_page import PerceptualPage
 from rivals_page import RivalsPage
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +41,8 @@ Run = dict[str, Any]
 
 def load_runs() -> list[Run]:
     """Every run that was made, in the order of their names."""
-    files = (file for file in RESULTS.glob("*-seed*.json") if not file.name.startswith(("diagnosis-", "lgg-")))
+    others = ("diagnosis-", "lgg-", "perceptual-")
+    files = (file for file in RESULTS.glob("*-seed*.json") if not file.name.startswith(others))
     return [json.loads(file.read_text()) for file in sorted(files)]
 
 
@@ -206,7 +208,8 @@ def main() -> None:
     loader = jinja2.FileSystemLoader(TEMPLATE.parent)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, loader=loader)
     brain = LocalisationPage(RESULTS)
-    text = environment.get_template(TEMPLATE.name).render(page=page, brain=brain, rivals=RivalsPage(brain))
+    pages = {"page": page, "brain": brain, "rivals": RivalsPage(brain), "perceptual": PerceptualPage(RESULTS)}
+    text = environment.get_template(TEMPLATE.name).render(pages)
     if arguments.check:
         if PAGE.read_text() != text:
             sys.exit(f"{PAGE.name} is not what the runs say; write it with 'make results'")

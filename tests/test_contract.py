@@ -25,6 +25,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "network.pretrained": False,
         "network.features": "vgg11_bn",
         "network.layers": ("r21",),
+        "training.schedule": "constant",
     },
     "f-anogan-original": {"training.generator_iterations": 1},
     "restoration-vae": {"scoring.restoration_steps": 5},

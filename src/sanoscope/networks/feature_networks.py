@@ -22,8 +22,10 @@ from sanoscope.networks.vgg import vgg
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # A channel that hardly ever fires would outweigh all others once it does, and one that never does, rounding errors:
-# none is divided by less than this share of the layer's median deviation.
+# none is divided by less than this share of the layer's mean deviation.
 LEAST_DEVIATION = 0.02
+# Of a layer in which nothing fires.
+SMALLEST = 1e-6
 
 # A module's name in a network, the layer that ends with it, and the module.
 Children = Iterator[tuple[str, str | None, nn.Module]]
@@ -191,8 +193,7 @@ class FeatureNetwork(nn.Module):
         for layer in self.layers:
             mean, deviation = statistics[layer]
             self.get_buffer(f"mean_{layer}").copy_(mean[:, None, None])
-            deviation = deviation.clamp(min=LEAST_DEVIATION * float(deviation.median()))
-            deviation = torch.where(deviation > 0, deviation, 1.0)
+            deviation = deviation.clamp(min=max(LEAST_DEVIATION * float(deviation.mean()), SMALLEST))
             self.get_buffer(f"deviation_{layer}").copy_(deviation[:, None, None])
         self.known.fill_(True)
 

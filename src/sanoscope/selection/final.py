@@ -27,7 +27,7 @@ MODEL_FOLDER, FINDINGS_FOLDER, CHOICE_FILE = "model", "findings", "choice.json"
 
 
 def final_recipe(recipe: Recipe, best: Trial) -> Recipe:
-    """The best configuration; where folds stopped early, as long as they took on average, and to its end (§3.6)."""
+    """The best configuration; where folds stopped early, as long as they took on average, and to its end."""
     chosen = recipe.with_options(best.options)
     if not stops_early(chosen):
         return chosen

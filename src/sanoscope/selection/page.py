@@ -84,7 +84,7 @@ def search_content(result: SearchResult) -> SearchContent:
         higher_is_better=by_anomalies,
         rows=ranking(result),
         best_options=best.options if best else {},
-        command=fit_command(result.recipe, result.data, best.options) if best else "",
+        command=fit_command(result.recipe, result.data, result.fitted or best.options) if best else "",
         choices=_choices(found) if found else None,
         facts=result.description,
         notes=result.notes,

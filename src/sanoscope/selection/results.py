@@ -74,6 +74,7 @@ class SearchResult:
         data: Where the images are from.
         notes: What a reader should know.
         description: Numbers of images on each side and the like, by name.
+        fitted: Options of the final training that differ from the recipe's defaults, by dotted name; empty before it.
     """
 
     recipe: str
@@ -84,6 +85,7 @@ class SearchResult:
     data: str
     notes: tuple[str, ...] = ()
     description: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ranked(self) -> tuple[Trial, ...]:

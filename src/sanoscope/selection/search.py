@@ -135,7 +135,7 @@ def _finish(result: SearchResult, recipe: Recipe, divided: SearchCases, settings
     else:
         for left_by_killed in out.glob(f"{SCRATCH}*"):
             shutil.rmtree(left_by_killed, ignore_errors=True)
-    result = replace(result, notes=tuple(notes))
+    result = replace(result, notes=tuple(notes), fitted=chosen.changes)
     say(f"the best is trial {best.number}; it is trained on all training normals")
     cases, validation = final_sides(divided, settings.criterion)
     detector = train_final(chosen, cases, validation, out, settings.seed, settings.device)

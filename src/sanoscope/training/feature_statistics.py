@@ -12,15 +12,16 @@ from torch import Tensor
 from sanoscope.cases import read_cases
 from sanoscope.errors import DataError
 from sanoscope.networks.feature_networks import FeatureNetwork, learn_statistics
-from sanoscope.preparation.decode import decode
+from sanoscope.preparation.decode import decode, require_one_form
 from sanoscope.preparation.geometry import Channels, Crop, Geometry, Resize
-from sanoscope.training.kept_features import BATCH, PreparedPictures
+from sanoscope.preparation.intensity import Intensity
+from sanoscope.training.kept_features import PreparedPictures
 
 # Natural images are looked at as the networks were trained on them, and as many as make the means stand still.
 NATURAL_SIZE = 224
 IMAGES = 2000
-# Of so many in a pass; their feature maps are large.
-NATURAL_BATCH = 8
+# So many in a pass; feature maps are large.
+PASS = 8
 
 
 def set_statistics(network: FeatureNetwork, folder: str | None, normals: PreparedPictures) -> None:
@@ -37,21 +38,25 @@ def set_statistics(network: FeatureNetwork, folder: str | None, normals: Prepare
     if folder is not None:
         learn_statistics(network, _natural(Path(folder), normals.device))
     elif not network.statistics_known:
-        begins = range(0, min(len(normals), IMAGES), BATCH)
-        learn_statistics(network, (normals.batch(begin) for begin in begins))
+        learn_statistics(network, (normals.batch(rows) for rows in _evenly(len(normals))))
 
 
 def _natural(folder: Path, device: torch.device | str) -> Iterator[Tensor]:
     """Images ``(B, 3, 224, 224)`` in [−1, 1] of a folder, evenly chosen."""
-    cases = read_cases(folder, layout="folder") if folder.is_dir() else read_cases(folder)
-    chosen = cases[np.unique(np.linspace(0, len(cases) - 1, IMAGES).astype(int))]
-    geometry = Geometry((Channels("rgb"), Crop("square"), Resize(NATURAL_SIZE, "bilinear")))
-    pictures = decode(chosen, geometry)
-    if not len(pictures):
-        raise DataError(
-            f"training.statistics={folder}: none of its images can be read; the first: {pictures.unreadable[0].reason}"
-        )
-    for begin in range(0, len(pictures), NATURAL_BATCH):
-        pixels, _ = pictures.batch(np.arange(begin, min(begin + NATURAL_BATCH, len(pictures))))
-        scale = 255.0 if pixels.dtype == np.uint8 else float(max(pixels.max(), 1.0))
-        yield (torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / scale) * 2 - 1
+    try:
+        cases = read_cases(folder, layout="folder") if folder.is_dir() else read_cases(folder)
+        chosen = cases[np.concatenate([*_evenly(len(cases))])]
+        geometry = Geometry((Channels("rgb"), Crop("square"), Resize(NATURAL_SIZE, "bilinear")))
+        pictures = require_one_form(decode(chosen, geometry))
+    except DataError as error:
+        raise DataError(f"training.statistics: {error}") from error
+    passes = [*_evenly(len(pictures))]
+    intensity = Intensity("symmetric").fit(pictures.batch(rows) for rows in passes)
+    images = PreparedPictures(pictures, intensity, device)
+    yield from (images.batch(rows) for rows in passes)
+
+
+def _evenly(count: int) -> Iterator[np.ndarray]:
+    """The numbers of some of so many images, evenly chosen, in passes."""
+    chosen = np.unique(np.linspace(0, count - 1, IMAGES).astype(int))
+    yield from np.array_split(chosen, -(-len(chosen) // PASS))

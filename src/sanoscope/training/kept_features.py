@@ -32,9 +32,8 @@ class PreparedPictures:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batch(self, begin: int) -> Tensor:
-        """Images ``(B, C, H, W)`` from one on."""
-        rows = np.arange(begin, min(begin + BATCH, len(self)))
+    def batch(self, rows: np.ndarray) -> Tensor:
+        """Images ``(B, C, H, W)`` by their numbers."""
         pixels, foreground = self.pictures.batch(rows)
         inside = None if foreground is None else torch.from_numpy(foreground).to(self.device)
         return self.intensity.apply(torch.from_numpy(pixels).to(self.device), inside)
@@ -46,7 +45,7 @@ class KeptFeatures:
     Args:
         images: All that training goes through.
         most_bytes: How much memory they may take.
-        dtype: That they are kept in; of the arithmetic, so that nothing is lost.
+        dtype: That they are kept in: the arithmetic's, which rounds what they are compared with as well.
     """
 
     def __init__(self, images: PreparedPictures, most_bytes: int, dtype: torch.dtype) -> None:
@@ -78,7 +77,7 @@ class KeptFeatures:
     def _computed(self, compute: Callable[[Tensor], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         kept: dict[str, Tensor] = {}
         for begin in range(0, len(self.images), BATCH):
-            found = compute(self.images.batch(begin))
+            found = compute(self.images.batch(np.arange(begin, min(begin + BATCH, len(self.images)))))
             if not begin:
                 sizes = {layer: (len(self.images), *features.shape[1:]) for layer, features in found.items()}
                 numbers = sum(int(np.prod(size)) for size in sizes.values())

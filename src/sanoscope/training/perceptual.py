@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -176,6 +177,8 @@ class PerceptualTraining(PlainTraining):
         super().__init__(**others)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise OptionError(f"training.betas takes two decays from 0 to below 1, such as [0.5, 0.9], not {betas}")
+        if statistics is not None and not Path(statistics).exists():
+            raise OptionError(f"training.statistics={statistics}: no such folder; give one of natural images, or none")
         self.statistics = statistics
         self.kept_bytes = int(kept_gigabytes * 2**30)
         self.module_settings |= {"phase_iterations": phase_iterations}
@@ -188,7 +191,7 @@ class PerceptualTraining(PlainTraining):
     def new_module(self, network: Autoencoder, *others: Any, **settings: Any) -> TrainingModule:
         """See ``PlainTraining.new_module``; with a critic, one that goes on against it."""
         assert isinstance(network, PerceptualAutoencoder)
-        torch.manual_seed(derived_seed(settings["seed"], GROWING_SEED))
+        torch.manual_seed(derived_seed(settings["seed"], 0, GROWING_SEED))
         if network.critic is None:
             return super().new_module(network, *others, **settings)
         if len(network.layers) > 1:
