@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from common import RESULTS
 
 # Files of the feature networks, in torchvision's naming, that the studies' machine has.
 WEIGHTS = {
@@ -90,6 +93,41 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+# What is searched: sizes with the steps that suit them, layers, and the depth of the network.
+SPACE: dict[str, Any] = {
+    "size": [
+        {"network.latent": width, "network.widths": [width], "training.learning_rate": rate}
+        for width, rate in ((8, 0.01), (16, 0.01), (16, 0.005), (16, 0.002), (32, 0.002))
+    ],
+    "network.latent_resolution": [1, 4],
+    "network.layers": [["level3"], ["level4"], ["level3", "level4"]],
+    "network.blocks": [1, 2],
+}
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search on a collection.
+
+    Attributes:
+        trials: How many configurations.
+        iterations: Of a training in a fold.
+        known_kinds: Which kinds of anomalies are known, where they have names.
+    """
+
+    trials: int
+    iterations: int
+    known_kinds: tuple[str, ...] = ()
+
+
+# The paper's anomalies to choose by: horses where airplanes are normal.
+SEARCHES = {
+    "pneumoniamnist": Search(24, 300),
+    "chest_xray": Search(12, 150),
+    "cifar10-airplane": Search(12, 200, ("horse",)),
+}
+
+
 def runs() -> list[Run]:
     """All of them, the main rows first."""
     listed = [
@@ -101,6 +139,26 @@ def runs() -> list[Run]:
     listed += [
         Run(name, row, {**collection.options, **options})
         for name, collection in COLLECTIONS.items()
+        if name in SEARCHES
         for row, options in ABLATIONS.items()
     ]
-    return listed
+    return listed + [run for name in SEARCHES for run in _selected(name)]
+
+
+def _selected(name: str) -> list[Run]:
+    """Runs of what the search on a collection has chosen, with the budget of the others."""
+    file = RESULTS / f"perceptual-search-{name}.json"
+    if not file.exists():
+        return []
+    collection = COLLECTIONS[name]
+    return [
+        Run(
+            name, row, {**collection.options, **{key: _tupled(value) for key, value in choice["options"].items()}}, seed
+        )
+        for row, choice in json.loads(file.read_text())["chosen"].items()
+        for seed in collection.seeds
+    ]
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from sanoscope.recipe import Recipe
 from sanoscope.search_space import Choices, Dimension, Space, Span, to_plain
 
 # What decides which images there are is settled before a search begins.
-SETTLED = ("data.axis", "data.slices", "data.modality", "data.least_abnormal")
+SETTLED = ("data.axis", "data.slices", "data.modality", "data.view", "data.least_abnormal")
 # The common space: the step size over two orders of magnitude around its default, sizes and weights by factors of two.
 LEARNING_RATE, FACTOR_OF_LEARNING_RATE = "training.learning_rate", 10.0
 HALVED_AND_DOUBLED = ("network.latent", "objective.beta")
