@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from common import RESULTS
 from perceptual_page import PerceptualPage
+from perceptual_runs import search_file
 
 from sanoscope import Cases, Detector, brain_phantoms, compare_maps, get_recipe, load_cases
 from sanoscope.report.content import SideBySide
@@ -90,7 +91,7 @@ def draw_score_histograms(path: Path) -> None:
 @style()
 def draw_search(path: Path) -> None:
     """The trials of the search, and beside it in a file of its own what few known anomalies would have chosen."""
-    content = search_content(read_search(RESULTS / "perceptual-search.json"))
+    content = search_content(read_search(search_file("pneumoniamnist")))
     for figure, name in ((search_figure(content), "search"), (choice_figure(content.choices), "search-choices")):
         figure.set_facecolor("white")
         figure.savefig(path.with_stem(name), dpi=RESOLUTION)

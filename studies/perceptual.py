@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, circumstances, sides, write
-from perceptual_runs import COLLECTIONS, WEIGHTS, Run, runs
+from perceptual_runs import COLLECTIONS, SEARCHES, WEIGHTS, Run, runs
 
 from sanoscope import Detector, Findings, load_cases
 from sanoscope.console import say
@@ -61,9 +61,20 @@ def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]
         "validation": _validation(detector),
         **circumstances(detector),
     }
+    if unknown := _without_known_kinds(run, findings):
+        content["rows of unknown kinds"] = [row.to_json() for row in unknown.evaluate()]
     history = content["history"]
     chosen = np.unique(np.linspace(0, len(history) - 1, CURVE_POINTS).astype(int))
     return content | {"history": [history[int(row)] for row in chosen]}
+
+
+def _without_known_kinds(run: Run, findings: Findings) -> Findings | None:
+    """Without the kinds of anomalies that the collection's search knows; None where these have no names."""
+    kinds = SEARCHES[run.collection].known_kinds if run.collection in SEARCHES else ()
+    if not kinds:
+        return None
+    kept = [index for index, case in enumerate(findings.cases) if case.group not in kinds]
+    return findings.subset(kept, f"without the known kinds ({', '.join(kinds)})")
 
 
 def _scores(findings: Findings) -> dict[str, list[float]]:

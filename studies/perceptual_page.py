@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from localisation_page import line, rule, spread
-from perceptual_runs import COLLECTIONS
+from perceptual_runs import COLLECTIONS, choice_file, search_file
+
+from sanoscope.selection.page import read_search
+from sanoscope.selection.ranking import fold_value, mean_test_auroc
+from sanoscope.selection.sensitivity import sensitivity
 
 Run = dict[str, Any]
 
@@ -70,8 +74,7 @@ class PerceptualPage:
 
     def __init__(self, folder: Path) -> None:
         self.runs: list[Run] = [json.loads(file.read_text()) for file in sorted(folder.glob("perceptual-*-seed*.json"))]
-        search, step = folder / "perceptual-search.json", folder / "perceptual-step.json"
-        self.search: dict[str, Any] = json.loads(search.read_text()) if search.exists() else {}
+        step = folder / "perceptual-step.json"
         self.step: dict[str, Any] = json.loads(step.read_text()) if step.exists() else {}
 
     def of(self, collection: str, row: str) -> list[Run]:
@@ -103,6 +106,8 @@ class PerceptualPage:
     def table(self, collection: str) -> str:
         """Every row on a collection, with what others reach and what needs no model."""
         headings = ["method", "steps", "training", "seeds", "AUROC", "interval (first seed)", "AP"]
+        unknown = "rows of unknown kinds" in self.of(collection, "plain")[0]
+        headings += ["AUROC, kinds unknown to the search"] if unknown else []
         lines = [line(headings), rule(len(headings))]
         for row, title in ROWS.items():
             if runs := self.of(collection, row):
@@ -110,13 +115,20 @@ class PerceptualPage:
                 seconds = statistics.mean(run["training"]["seconds"] for run in runs)
                 steps = str(runs[0]["changed"]["training.max_iterations"])
                 cells = [title, steps, f"{seconds:.0f} s", str(len(runs)), auroc, _interval(runs[0]), precision]
+                if unknown:
+                    cells.append(spread([_estimate(run["rows of unknown kinds"][0], "auroc") for run in runs]))
                 lines.append(line(cells))
+        more = [""] * unknown
         for title, auroc, precision in ELSEWHERE.get(collection, ()):
-            lines.append(line([f"*{title}* (measured elsewhere)", "", "", "", f"{auroc:.3f}", "", f"{precision:.3f}"]))
+            lines.append(
+                line([f"*{title}* (measured elsewhere)", "", "", "", f"{auroc:.3f}", "", f"{precision:.3f}", *more])
+            )
         for result in self.of(collection, "plain")[0]["rows"]:
             if result["kind"] == "trivial":
                 auroc, precision = (f"{_estimate(result, metric):.3f}" for metric in METRICS)
-                lines.append(line([f"*{result['name']}* (trivial)", "", "", "", auroc, _ends(result), precision]))
+                lines.append(
+                    line([f"*{result['name']}* (trivial)", "", "", "", auroc, _ends(result), precision, *more])
+                )
         return "\n".join(lines)
 
     def paper_table(self) -> str:
@@ -153,6 +165,46 @@ class PerceptualPage:
     def collections(self) -> list[str]:
         """Those that have runs."""
         return [name for name in COLLECTIONS if self.of(name, "plain")]
+
+    def searched(self) -> list[str]:
+        """Collections that were searched."""
+        return [name for name in COLLECTIONS if choice_file(name).exists()]
+
+    def choice(self, name: str) -> dict[str, Any]:
+        """What the search on a collection has chosen, and how it went."""
+        content: dict[str, Any] = json.loads(choice_file(name).read_text())
+        return content
+
+    def choice_table(self) -> str:
+        """What known anomalies and normals alone choose on each collection, and what that is worth."""
+        headings = ["collection", "trials", "by", "its settings", "AUROC on known anomalies", "validation loss"]
+        headings += ["test AUROC in the folds (oracle)", "test AUROC, trained for good"]
+        lines = [line(headings), rule(len(headings))]
+        for name in self.searched():
+            result = read_search(search_file(name))
+            trials = {trial.number: trial for trial in result.trials}
+            for by, title in (("weak", "known anomalies"), ("unsupervised", "normals alone")):
+                chosen = self.choice(name)["chosen"][by]
+                trial = trials[chosen["trial"]]
+                known, loss = (
+                    f"{statistics.mean(fold_value(fold, criterion) for fold in trial.folds):.3f}"
+                    for criterion in ("known-anomalies", "validation-loss")
+                )
+                settings = ", ".join(
+                    f"{key.split('.')[-1]} {_plain(value)}" for key, value in chosen["options"].items()
+                )
+                final = spread(self._values(self.of(name, by), "auroc"))
+                test = f"{mean_test_auroc(trial) or 0:.3f}"
+                lines.append(line([name, str(len(trials)), title, settings, known, loss, test, final]))
+        return "\n".join(lines)
+
+    def references(self, name: str) -> dict[str, float]:
+        """Of a search: the best, the mean, and what normals alone choose, by test AUROC in the folds."""
+        found = sensitivity(read_search(search_file(name)))
+        assert found is not None
+        references = found.oracle
+        assert references is not None
+        return {"best": references.best, "mean": references.mean, "unsupervised": references.unsupervised}
 
     def step_table(self) -> str:
         """Seconds of a training step by its parts, with each measure."""

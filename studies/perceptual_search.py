@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, write
-from perceptual_runs import COLLECTIONS, SEARCHES, SPACE, WEIGHTS
+import optuna
+from common import write
+from perceptual_runs import COLLECTIONS, SEARCHES, SPACE, WEIGHTS, choice_file, search_file
 
 from sanoscope import get_recipe, load_cases
 from sanoscope.console import say
@@ -24,6 +26,7 @@ from sanoscope.selection.ranking import fold_value
 from sanoscope.selection.results import SearchResult, Trial
 from sanoscope.selection.search import search
 from sanoscope.selection.settings import SearchSettings
+from sanoscope.selection.trials import PROCESS, counts
 
 
 def main() -> None:
@@ -35,13 +38,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only collections whose name contains this")
     arguments = parser.parse_args()
     for name in SEARCHES:
-        file = RESULTS / f"perceptual-search-{name}.json"
-        if arguments.only in name and not file.exists():
+        if arguments.only in name and not choice_file(name).exists():
             say(f"== {name}")
-            write(file, carry_out(name, arguments.data, arguments.weights, arguments.work / f"search-{name}"))
+            found, choice = carry_out(name, arguments.data, arguments.weights, arguments.work / f"search-{name}")
+            write(search_file(name), found)
+            write(choice_file(name), choice)
 
 
-def carry_out(name: str, data: Path, weights: Path, out: Path) -> dict[str, Any]:
+def carry_out(name: str, data: Path, weights: Path, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The search on one collection, as its page keeps it, and what was chosen."""
     wanted, collection = SEARCHES[name], COLLECTIONS[name]
     options = {
@@ -64,7 +68,14 @@ def carry_out(name: str, data: Path, weights: Path, out: Path) -> dict[str, Any]
     result["data"] = name
     weak, unsupervised = outcome.result.ranked[0], least_loss(outcome.result)
     chosen = {"weak": _chosen(weak), "unsupervised": _chosen(unsupervised)}
-    return {"search": _rounded(result), "chosen": chosen, "rows": rows}
+    return _rounded(result), {"chosen": chosen, "rows": rows, "processes": _processes(out / "search.db")}
+
+
+def _processes(file: Path) -> dict[str, Any]:
+    """How many trials each process ended, in their order, and how many were taken up again from one that was killed."""
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{file}")
+    ended = Counter(str(trial.user_attrs[PROCESS]) for trial in study.trials if counts(trial))
+    return {"ended": list(ended.values()), "taken up again": sum(not counts(trial) for trial in study.trials)}
 
 
 def least_loss(result: SearchResult) -> Trial:

@@ -118,8 +118,9 @@ class Detector:
         """
         # What these refuse is better known before the training than after it.
         build_scoring(self.recipe, {})
-        self.recipe.build("decision")
         build_postprocessing(self.recipe)
+        for part in ("objective", "training", "decision"):
+            self.recipe.build(part)
         train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")

@@ -18,10 +18,12 @@ class ParameterCounts(NamedTuple):
     Attributes:
         training: Of everything that is trained, or kept frozen beside it.
         inference: Of what the deciding map and score need.
+        frozen: Of those that are kept as they are, trained parts beside them or not.
     """
 
     training: int
     inference: int
+    frozen: int
 
 
 def count_parameters(recipe: Recipe, in_channels: int | None = None) -> ParameterCounts:
@@ -43,4 +45,5 @@ def count_parameters(recipe: Recipe, in_channels: int | None = None) -> Paramete
 def counts_of(network: Autoencoder, scoring: Scoring) -> ParameterCounts:
     """The counts of a network with what scores by it."""
     used = {parameter for module in scoring.used(network) for parameter in module.parameters()}
-    return ParameterCounts(parameter_count(network), sum(parameter.numel() for parameter in used))
+    frozen = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
+    return ParameterCounts(parameter_count(network), sum(parameter.numel() for parameter in used), frozen)

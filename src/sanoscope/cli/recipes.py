@@ -59,4 +59,5 @@ def _parameters(recipe: Recipe) -> str:
     from sanoscope.parameters import count_parameters
 
     size, counts = recipe["preparation.image_size"], count_parameters(recipe)
-    return f"{counts.training:,} in training, {counts.inference:,} in inference, for {size}×{size} pixels"
+    frozen = f" ({counts.frozen:,} of them frozen)" if counts.frozen else ""
+    return f"{counts.training:,} in training{frozen}, {counts.inference:,} in inference, for {size}×{size} pixels"

@@ -54,7 +54,11 @@ def write_report(content: ReportContent, path: Path) -> Path:
     Raises:
         OptionError: The file cannot be written.
     """
-    page = render(content)
+    return write_page(render(content), path)
+
+
+def write_page(page: str, path: Path) -> Path:
+    """Writes a page; the file appears whole or not at all. For the errors see ``write_report``."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +93,7 @@ def render(content: ReportContent) -> str:
         "unreadable": ("Unreadable files", content.unreadable),
     }
     return (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             content=content,
@@ -160,8 +164,8 @@ def _legend() -> dict[str, np.ndarray]:
     return {"map": overlay(grey, strength, 1.0), "outline": outlined(grey[:, :height], square)}
 
 
-def _environment() -> Environment:
-    """Where the template finds its file, its style and its filters. Everything inserted is escaped."""
+def page_environment() -> Environment:
+    """Where templates find their files, their style and their filters. Everything inserted is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sanoscope.report.html import Drawing, _environment
+from sanoscope.report.html import Drawing, page_environment
 from sanoscope.report.search_content import Choices, SearchContent, TrialRow
 from sanoscope.report.search_figures import agreement_figure, choice_figure, option_figure, search_figure
 from sanoscope.report.summary import STANDING_NOTE, Tile, count
@@ -36,7 +36,7 @@ def render_search(content: SearchContent) -> str:
         "sensitivity": ("How few known anomalies are enough", choices),
         "data": ("Data", content.facts),
     }
-    environment = _environment()
+    environment = page_environment()
     environment.filters["duration"] = duration
     return environment.get_template("search.html").render(
         content=content,

@@ -14,6 +14,7 @@ import numpy as np
 
 from sanoscope.errors import DataError, OptionError
 from sanoscope.recipe import parse_options
+from sanoscope.report.html import write_page
 from sanoscope.report.search_content import ChoiceCurve, Choices, SearchContent
 from sanoscope.report.search_page import render_search
 from sanoscope.selection.ranking import ranking, write_ranking
@@ -38,18 +39,15 @@ def write_search(result: SearchResult, folder: Path) -> Path:
     Raises:
         OptionError: If a file cannot be written.
     """
-    page = folder / PAGE_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT_FILE).write_text(json.dumps(asdict(result), indent=1))
         write_ranking(result, folder / RANKING_FILE)
-        # File names may hold bytes that are no text; they are shown as "?".
-        page.write_text(render_search(search_content(result)), encoding="utf-8", errors="replace")
     except OSError as error:
         raise OptionError(
             f"{folder}: the search cannot be written ({error.strerror}); give a writable folder"
         ) from error
-    return page
+    return write_page(render_search(search_content(result)), folder / PAGE_FILE)
 
 
 def read_search(file: Path) -> SearchResult:

@@ -27,7 +27,10 @@ OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 EXPLOSION = 100.0
 # Looking at the loss waits for the device; on a GPU not every step can afford that.
 LOOK_EVERY = 20
-REMEDY = "try a lower training.learning_rate (a tenth), a smaller objective.beta, or training.precision=float32"
+REMEDY = (
+    "try a lower training.learning_rate (a tenth), a smaller objective.beta where there is one, or "
+    "training.precision=float32"
+)
 
 
 # What the noise of an epoch and the randomness of its augmentation are told apart by in their seeds.

@@ -64,10 +64,6 @@ class PerceptualModule(TrainingModule):
         """How far the network has grown."""
         return self.growth.stage(self.trainer.global_step)
 
-    def objective_changed(self) -> bool:
-        """See ``TrainingModule.objective_changed``: until the network has grown, other things are compared."""
-        return self.trainer.global_step <= self.growth.grown_at
-
     def configure_optimizers(self) -> Any:
         """See ``TrainingModule.configure_optimizers``; also over what growing leaves behind."""
         trained = [parameter for parameter in self.growing.parameters() if parameter.requires_grad]
