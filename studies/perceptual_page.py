@@ -193,7 +193,7 @@ class PerceptualPage:
                 settings = ", ".join(
                     f"{key.split('.')[-1]} {_plain(value)}" for key, value in chosen["options"].items()
                 )
-                final = spread(self._values(self.of(name, by), "auroc"))
+                final = spread(self._values(self.of(name, by) or self.of(name, "weak"), "auroc"))
                 test = f"{mean_test_auroc(trial) or 0:.3f}"
                 lines.append(line([name, str(len(trials)), title, settings, known, loss, test, final]))
         return "\n".join(lines)

@@ -160,11 +160,15 @@ def _selected(name: str) -> list[Run]:
     if not file.exists():
         return []
     collection = COLLECTIONS[name]
+    chosen = json.loads(file.read_text())["chosen"]
+    if chosen["weak"] == chosen["unsupervised"]:
+        del chosen["unsupervised"]  # which would be the same runs
+    options = {
+        row: {name: _tupled(value) for name, value in choice["options"].items()} for row, choice in chosen.items()
+    }
     return [
-        Run(
-            name, row, {**collection.options, **{key: _tupled(value) for key, value in choice["options"].items()}}, seed
-        )
-        for row, choice in json.loads(file.read_text())["chosen"].items()
+        Run(name, row, {**collection.options, **searched}, seed)
+        for row, searched in options.items()
         for seed in collection.seeds
     ]
 
