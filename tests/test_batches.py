@@ -131,7 +131,7 @@ def test_loader_asks_its_order_for_the_epoch(pictures: Pictures) -> None:
 def test_loader_without_foreground(pictures: Pictures) -> None:
     steps = Geometry((Channels(), Foreground(), Crop(), Resize(4)))
     loader = batches(decode(pictures.cases, steps), SeededBatches(11, 4, 0, True))
-    assert all(foreground is None for _, foreground in loader)
+    assert all(batch.foreground is None for batch in loader)
 
 
 def test_loader_leaves_the_global_generator_alone(pictures: Pictures) -> None:

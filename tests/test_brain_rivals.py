@@ -44,13 +44,13 @@ def test_counts_of_the_paper() -> None:
     counts = {name: count_parameters(get_recipe(name).preset("paper")) for name in RIVALS}
     whole = ENCODER + DECODER
     for name in ("vae", "context-vae", "bayesian-vae", "restoration-vae"):
-        assert counts[name] == (whole, whole)
+        assert counts[name] == (whole, whole, 0)
     for name in ("autoencoder", "context-autoencoder", "bayesian-autoencoder"):
-        assert counts[name] == (whole - HEAD, whole - HEAD)
+        assert counts[name] == (whole - HEAD, whole - HEAD, 0)
     for name in ("gradcam-vae", "cavga"):  # whose map needs the encoder alone
-        assert counts[name] == (whole, ENCODER)
-    assert counts["anovaegan"] == (whole + DISCRIMINATOR, whole)
-    assert counts["f-anogan"] == (whole - HEAD + DISCRIMINATOR, whole - HEAD)
+        assert counts[name] == (whole, ENCODER, 0)
+    assert counts["anovaegan"] == (whole + DISCRIMINATOR, whole, 0)
+    assert counts["f-anogan"] == (whole - HEAD + DISCRIMINATOR, whole - HEAD, 0)
     # 13.3, 15.0 (cut off, not rounded) and 17.8 million in the paper's supplement.
     constrained = count_parameters(get_recipe("constrained-attention-vae").preset("paper"))
     assert constrained.inference + UNUSED == 13_298_344
