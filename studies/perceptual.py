@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from common import RESULTS, circumstances, sides, write
 from perceptual_runs import COLLECTIONS, SEARCHES, WEIGHTS, Run, runs
 
 from sanoscope import Detector, Findings, load_cases
 from sanoscope.console import say
+from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
 
 RECIPE = "deep-perceptual-autoencoder"
 # Rows of epochs that the page's curves need at most.
 CURVE_POINTS = 40
+# Images whose features are taken at a time.
+BATCH = 64
 
 
 def main() -> None:
@@ -38,6 +42,16 @@ def main() -> None:
         if arguments.only in run.name and not file.exists():
             say(f"== {run.name}")
             write(file, carry_out(run, arguments.data, arguments.weights, arguments.work / run.name))
+        parts = RESULTS / f"perceptual-parts-{run.collection}.json"
+        model = arguments.work / run.name / "model"
+        if (
+            arguments.only in run.name
+            and run.row == "plain"
+            and run.seed == 0
+            and model.exists()
+            and not parts.exists()
+        ):
+            write(parts, parts_of_score(run, arguments.data, model))
 
 
 def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]:
@@ -66,6 +80,34 @@ def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]
     history = content["history"]
     chosen = np.unique(np.linspace(0, len(history) - 1, CURVE_POINTS).astype(int))
     return content | {"history": [history[int(row)] for row in chosen]}
+
+
+def parts_of_score(run: Run, data: Path, model: Path) -> dict[str, float]:
+    """AUROC on the test side of what the score is a ratio of.
+
+    That is the difference of the features, and, turned round, the size of the image's own, which no training changes.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    collection = COLLECTIONS[run.collection]
+    cases = load_cases(data / collection.folder, normal=collection.normal).test
+    detector = Detector.load(model)
+    network = detector.network_
+    assert isinstance(network, PerceptualAutoencoder)
+    differences, sizes = [], []
+    batches = (torch.from_numpy(array).split(BATCH) for array in detector.reconstruct(cases))
+    for images, reconstructions in zip(*batches, strict=True):
+        with torch.inference_mode():
+            (features,), (others,) = (network.perceptual(one).values() for one in (images, reconstructions))
+        differences.append((features - others).abs().flatten(1).mean(1))
+        sizes.append(features.abs().flatten(1).mean(1))
+    labels = [case.label for case in cases]
+    difference, size = (torch.cat(values).numpy() for values in (differences, sizes))
+    return {
+        "ratio": float(roc_auc_score(labels, difference / size)),
+        "difference": float(roc_auc_score(labels, difference)),
+        "small size": float(roc_auc_score(labels, -size)),
+    }
 
 
 def _without_known_kinds(run: Run, findings: Findings) -> Findings | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from common import RESULTS
 from localisation_page import line, rule, spread
 from perceptual_runs import COLLECTIONS, choice_file, search_file
 
@@ -24,11 +25,14 @@ ROWS = {
     "growing": "perceptual, with growing (6)",
     "adversarial-0.1": "+ 0.1 adversarial (3)",
     "adversarial-0.01": "+ 0.01 adversarial (4)",
+    "float32": "without growing, in float32",
     "small-steps": "without growing, the steps of (3) and (4)",
     "l1": "+ 1 L1 (5)",
     "weak": "selected by known anomalies",
     "unsupervised": "selected by normals alone (1)",
 }
+# What the name of a collection ends in where its images are larger.
+TWICE = "-64"
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
 # Shvetsova et al., percent: Camelyon16, NIH subset, PA, AP.
 PAPER = {
@@ -109,15 +113,14 @@ class PerceptualPage:
         unknown = "rows of unknown kinds" in self.of(collection, "plain")[0]
         headings += ["AUROC, kinds unknown to the search"] if unknown else []
         lines = [line(headings), rule(len(headings))]
-        for row, title in ROWS.items():
-            if runs := self.of(collection, row):
-                auroc, precision = (spread(self._values(runs, metric)) for metric in METRICS)
-                seconds = statistics.mean(run["training"]["seconds"] for run in runs)
-                steps = str(runs[0]["changed"]["training.max_iterations"])
-                cells = [title, steps, f"{seconds:.0f} s", str(len(runs)), auroc, _interval(runs[0]), precision]
-                if unknown:
-                    cells.append(spread([_estimate(run["rows of unknown kinds"][0], "auroc") for run in runs]))
-                lines.append(line(cells))
+        for title, runs in self._rows(collection):
+            auroc, precision = (spread(self._values(runs, metric)) for metric in METRICS)
+            seconds = statistics.mean(run["training"]["seconds"] for run in runs)
+            steps = str(runs[0]["changed"]["training.max_iterations"])
+            cells = [title, steps, f"{seconds:.0f} s", str(len(runs)), auroc, _interval(runs[0]), precision]
+            if unknown:
+                cells.append(spread([_estimate(run["rows of unknown kinds"][0], "auroc") for run in runs]))
+            lines.append(line(cells))
         more = [""] * unknown
         for title, auroc, precision in ELSEWHERE.get(collection, ()):
             lines.append(
@@ -165,6 +168,11 @@ class PerceptualPage:
     def collections(self) -> list[str]:
         """Those that have runs."""
         return [name for name in COLLECTIONS if self.of(name, "plain")]
+
+    def part(self, collection: str, name: str) -> str:
+        """AUROC of what the score of the first plain run is a ratio of."""
+        parts = json.loads((RESULTS / f"perceptual-parts-{collection}.json").read_text())
+        return f"{parts[name]:.3f}"
 
     def searched(self) -> list[str]:
         """Collections that were searched."""
@@ -221,6 +229,13 @@ class PerceptualPage:
     def step_deviation(self, what: str) -> str:
         """The greatest over the settings of what bfloat16 changes."""
         return f"{max(result['bfloat16'][what] for result in self.step['settings'].values()):.2g}"
+
+    def _rows(self, collection: str) -> Iterator[tuple[str, list[Run]]]:
+        """What there is of a collection, at the common size and then at twice that."""
+        for name, more in ((collection, ""), (f"{collection}{TWICE}", ", at 64 pixels")):
+            for row, title in ROWS.items():
+                if runs := self.of(name, row):
+                    yield title + more, runs
 
     def _values(self, runs: Sequence[Run], metric: str) -> list[float]:
         return [_estimate(run["rows"][0], metric) for run in runs]

@@ -151,6 +151,11 @@ def runs() -> list[Run]:
         if name in SEARCHES
         for row, options in ABLATIONS.items()
     ]
+    # What bfloat16 changes, where a run is short.
+    listed += [
+        Run(name, "float32", {**COLLECTIONS[name].options, "training.precision": "float32"})
+        for name in ("chest_xray", "cifar10-airplane")
+    ]
     return listed + [run for name in SEARCHES for run in _selected(name)]
 
 

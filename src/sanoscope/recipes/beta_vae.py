@@ -12,6 +12,7 @@ from typing import Any
 from sanoscope.recipe import Option, Part, Recipe
 from sanoscope.recipes.brain import COMPARISON_STUDY
 from sanoscope.recipes.parts import BETA_OF_TRAINING, DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
+from sanoscope.search_space import Choices, Dimension
 
 PAPER = "Zhou, Deng, Wu: Unsupervised anomaly localization using VAE and beta-VAE"
 
@@ -130,6 +131,12 @@ PAPER_VALUES: Mapping[str, Any] = {
     "scoring.projection_stop": "training-mean",
 }
 
+# The paper's table.
+_SEARCH: Mapping[str, Dimension] = {
+    "objective.beta": Choices((0.1, 0.5, 1.0, 2.0, 10.0)),
+    "network.latent": Choices((32, 64, 256)),
+}
+
 BETA_VAE = Recipe(
     "beta-vae",
     "β-VAE with pixel predictors from its loss and gradients",
@@ -153,6 +160,7 @@ BETA_VAE = Recipe(
         "The preset paper takes what is not zero for the brain and T2 for the modality, and stops projections.",
     ),
     presets={"paper": PAPER_VALUES, "comparison-study": COMPARISON_STUDY},
+    search=_SEARCH,
 )
 
 RECIPES = (BETA_VAE,)

@@ -31,6 +31,7 @@ from sanoscope.recipes.brain import (
     score_option,
 )
 from sanoscope.recipes.parts import BETA_OF_TRAINING, DATA, DECISION, POSTPROCESSING, sourced
+from sanoscope.search_space import Choices, Dimension
 
 # Every value of the paper and its released code, whatever the recipe's defaults are.
 PAPER_VALUES: Mapping[str, Any] = {
@@ -212,6 +213,15 @@ SCORING = Part(
 )
 _SCORING = sourced(SCORING, MEASURED, **{name.removeprefix("scoring."): value for name, value in BY_PLACE.items()})
 
+# The paper's ablations.
+_SEARCH: Mapping[str, Dimension] = {
+    "objective.slack": Choices((0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)),
+    "objective.sharpness": Choices((10.0, 15.0, 20.0, 25.0, 50.0)),
+    "objective.weight": Choices((0.01, 0.1, 1.0, 10.0, 100.0)),
+    "objective.reconstruction": Choices(("bce", "l2", "ssim")),
+    "network.latent": Choices((32, 128)),
+}
+
 CONSTRAINED_ATTENTION_VAE = Recipe(
     "constrained-attention-vae",
     "VAE with size-constrained attention",
@@ -237,6 +247,7 @@ CONSTRAINED_ATTENTION_VAE = Recipe(
         "Runs differ by their seed: report several.",
     ),
     presets=PRESETS,
+    search=_SEARCH,
 )
 
 RECIPES = (CONSTRAINED_ATTENTION_VAE,)
