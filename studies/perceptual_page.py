@@ -183,6 +183,11 @@ class PerceptualPage:
         content: dict[str, Any] = json.loads(choice_file(name).read_text())
         return content
 
+    def selected(self, name: str, by: str) -> list[Run]:
+        """The runs of what known anomalies, ``weak``, or normals alone, ``unsupervised``, choose; perhaps the same."""
+        chosen = self.choice(name)["chosen"]
+        return self.of(name, "weak" if chosen["weak"] == chosen[by] else by)
+
     def choice_table(self) -> str:
         """What known anomalies and normals alone choose on each collection, and what that is worth."""
         headings = ["collection", "trials", "by", "its settings", "AUROC on known anomalies", "validation loss"]
@@ -201,7 +206,7 @@ class PerceptualPage:
                 settings = ", ".join(
                     f"{key.split('.')[-1]} {_plain(value)}" for key, value in chosen["options"].items()
                 )
-                final = spread(self._values(self.of(name, by) or self.of(name, "weak"), "auroc"))
+                final = spread(self._values(self.selected(name, by), "auroc"))
                 test = f"{mean_test_auroc(trial) or 0:.3f}"
                 lines.append(line([name, str(len(trials)), title, settings, known, loss, test, final]))
         return "\n".join(lines)
