@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 # Before anything imports torch: tests run side by side, and threads that wait for a core spin.
@@ -24,6 +25,19 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real images at {folder}; set SANOSCOPE_DATA to their folder")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def real_weights(real_data: Path) -> Callable[[str], Path]:
+    """Where a file of published weights is, by its name; the test is skipped where it is not there."""
+
+    def file_of(name: str) -> Path:
+        file = real_data.parent / "weights" / name
+        if not file.exists():
+            pytest.skip(f"no weights at {file}; put the published file there")
+        return file
+
+    return file_of
 
 
 @pytest.fixture(autouse=True)

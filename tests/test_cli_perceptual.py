@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,10 @@ def settings(**options: object) -> list[str]:
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(("features", "least"), [("vgg11_bn", 0.65), ("squeezenet1_1", 0.6)])
-def test_small_chest_x_rays(real_data: Path, tmp_path: Path, features: str, least: float) -> None:
-    weights = real_data.parent / "weights" / FILES[features]
-    if not weights.exists():
-        pytest.skip(f"no weights at {weights}")
+def test_small_chest_x_rays(
+    real_data: Path, real_weights: Callable[[str], Path], tmp_path: Path, features: str, least: float
+) -> None:
+    weights = real_weights(FILES[features])
     data, model, findings = real_data / "pneumoniamnist", tmp_path / "model", tmp_path / "findings"
     chosen = settings(
         network__features=features,

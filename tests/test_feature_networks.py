@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -407,13 +408,6 @@ def test_images_too_small_for_a_layer() -> None:
 # ------------------------------------------------------------ published weights
 
 
-def real_weights(real_data: Path, name: str) -> str:
-    file = real_data.parent / "weights" / name
-    if not file.exists():
-        pytest.skip(f"no weights at {file}")
-    return str(file)
-
-
 def real_images(real_data: Path, count: int, size: int) -> Tensor:
     files = sorted((real_data / "cifar10" / "train").glob("*/*.jpg"))
     read = [np.asarray(Image.open(file).convert("RGB").resize((size, size))) for file in files[:: len(files) // count]]
@@ -421,8 +415,10 @@ def real_images(real_data: Path, count: int, size: int) -> Tensor:
 
 
 @pytest.mark.real_data
-def test_closed_form_is_near_the_statistics_of_real_images(real_data: Path) -> None:
-    file = real_weights(real_data, "vgg11_bn_imagenet_features0_13_torchvision.pth")
+def test_closed_form_is_near_the_statistics_of_real_images(
+    real_data: Path, real_weights: Callable[[str], Path]
+) -> None:
+    file = str(real_weights("vgg11_bn_imagenet_features0_13_torchvision.pth"))
     network = loaded("vgg11_bn", ["r31", "r32"], file)
     closed = {key: value.mean() for key, value in network.named_buffers() if key.endswith(("r31", "r32"))}
     learn_statistics(network, real_images(real_data, 40, 64).split(20))
@@ -439,8 +435,10 @@ def test_closed_form_is_near_the_statistics_of_real_images(real_data: Path) -> N
         ("resnet18", "layer3", "resnet18_imagenet_conv1_to_layer3_bnfolded_torchvision.pth"),
     ],
 )
-def test_published_files_load_and_tell_images_apart(name: str, layer: str, file: str, real_data: Path) -> None:
-    network = loaded(name, [layer], real_weights(real_data, file))
+def test_published_files_load_and_tell_images_apart(
+    name: str, layer: str, file: str, real_data: Path, real_weights: Callable[[str], Path]
+) -> None:
+    network = loaded(name, [layer], str(real_weights(file)))
     assert not network.statistics_known
     seen = real_images(real_data, 20, 64)
     learn_statistics(network, [seen])

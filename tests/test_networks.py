@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -449,10 +450,8 @@ def test_published_weights_see_three_channels() -> None:
 
 
 @pytest.mark.real_data
-def test_parameter_names_are_torchvisions(real_data: Path) -> None:
-    file = real_data.parent / "weights" / "resnet18_imagenet_conv1_to_layer3_bnfolded_torchvision.pth"
-    if not file.exists():
-        pytest.skip(f"no weights at {file}")
+def test_parameter_names_are_torchvisions(real_weights: Callable[[str], Path]) -> None:
+    file = real_weights("resnet18_imagenet_conv1_to_layer3_bnfolded_torchvision.pth")
     published = torch.load(file, map_location="cpu", weights_only=True)
     ours = {name: value for name, value in ResNetTrunk("resnet18").state_dict().items() if "layer4" not in name}
     assert {name: value.shape for name, value in ours.items()} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -429,10 +430,8 @@ def test_a_folder_without_images(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.real_data
-def test_statistics_that_batch_norms_tell_stay(real_data: Path) -> None:
-    file = real_data.parent / "weights" / "vgg11_bn_imagenet_features0_13_torchvision.pth"
-    if not file.exists():
-        pytest.skip(f"no weights at {file}")
+def test_statistics_that_batch_norms_tell_stay(real_weights: Callable[[str], Path]) -> None:
+    file = real_weights("vgg11_bn_imagenet_features0_13_torchvision.pth")
     options = {"network.pretrained": True, "network.weights": str(file), "training.epochs": 1}
     before = statistics(built(options).perceptual)
     assert before["deviation_r21"].min() > 0

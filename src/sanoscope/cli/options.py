@@ -19,6 +19,11 @@ SetOption = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the recipe; may be given many times."),
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with options of the recipe.")]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training normals.")]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", help="'subject' or 'image' split anew; otherwise the data's own, or by subject."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PresetOption = Annotated[
