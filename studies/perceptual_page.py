@@ -217,6 +217,7 @@ class PerceptualPage:
         assert found is not None
         references = found.oracle
         assert references is not None
+        assert references.unsupervised is not None
         return {"best": references.best, "mean": references.mean, "unsupervised": references.unsupervised}
 
     def step_table(self) -> str:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
 from sanoscope.networks import backbones
-from sanoscope.networks.autoencoder import parameter_count
 from sanoscope.networks.critics import MATCHED_SIDE, Critic, build_critic
 from sanoscope.networks.folding import folded
 from sanoscope.networks.light_autoencoder import WIDTHS, LightAutoencoder
 from sanoscope.networks.logit_autoencoder import LogitAutoencoder
+from sanoscope.networks.network import parameter_count
 from sanoscope.networks.residual_autoencoder import ResidualAutoencoder
 from sanoscope.networks.resnet import ResNetTrunk
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.autoencoder import parameter_count
 from sanoscope.networks.beta_vae import BetaVAE
 from sanoscope.networks.folding import folded
+from sanoscope.networks.network import parameter_count
 from sanoscope.objectives.elbo import gaussian_kl
 from sanoscope.objectives.gaussian_elbo import GaussianNegativeELBO, gaussian_nll, half_squared_error
 from sanoscope.recipes import get_recipe

@@ -17,9 +17,9 @@ from command_line import SMALL as SMALL_RUN
 from command_line import finished, sanoscope
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import ModelError, OptionError
-from sanoscope.networks.autoencoder import parameter_count
 from sanoscope.networks.folding import folded
 from sanoscope.networks.gradcam import channel_weights, class_activation_map
+from sanoscope.networks.network import parameter_count
 from sanoscope.networks.residual_autoencoder import ResidualAutoencoder
 from sanoscope.networks.resnet import BasicBlock
 from sanoscope.recipes import get_recipe

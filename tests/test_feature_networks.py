@@ -19,16 +19,9 @@ from torch.nn import functional as F
 
 from sanoscope.errors import DataError, ModelError, OptionError
 from sanoscope.networks import pretrained
-from sanoscope.networks.autoencoder import parameter_count
-from sanoscope.networks.feature_networks import (
-    GROWING_LAYERS,
-    LAYERS,
-    FeatureNetwork,
-    default_layer,
-    layer_shape,
-    learn_statistics,
-    rectified_moments,
-)
+from sanoscope.networks.feature_layers import GROWING_LAYERS, LAYERS, layer_shape
+from sanoscope.networks.feature_networks import FeatureNetwork, learn_statistics, rectified_moments
+from sanoscope.networks.network import parameter_count
 from sanoscope.networks.resnet import ResNetTrunk
 from sanoscope.networks.squeezenet import squeezenet
 from sanoscope.networks.vgg import vgg
@@ -153,7 +146,6 @@ def test_growing_layers_deepen_and_see_more_than_a_pixel(name: str) -> None:
     layers = GROWING_LAYERS[name]
     assert list(layers) == sorted(layers, key=LAYERS[name].index)
     assert all(layer_shape(name, layer, size)[1] >= 3 for layer, size in zip(layers, (8, 16, 32, 64), strict=True))
-    assert default_layer(name) == layers[-1]
 
 
 def test_features_come_as_asked_for_and_as_their_shape_says(squeezenet_file: str) -> None:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from sanoscope.errors import ModelError, OptionError
 from sanoscope.networks import pretrained
 from sanoscope.networks.attention import SelfAttention
-from sanoscope.networks.autoencoder import Autoencoder, parameter_count
+from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.networks.folding import folded
+from sanoscope.networks.network import parameter_count
 from sanoscope.networks.pretrained import load_pretrained
 from sanoscope.networks.resnet import ResNetTrunk
 from sanoscope.networks.resnet_vae import ResNetVAE

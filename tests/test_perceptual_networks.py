@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.autoencoder import parameter_count
 from sanoscope.networks.growing import GrowingAutoencoder, Stage, at_stage, shrunk
+from sanoscope.networks.network import parameter_count
 from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
 from sanoscope.networks.resolution_autoencoder import Residual, doubled
 from sanoscope.objectives.perceptual import (

@@ -13,11 +13,11 @@ from sanoscope.decision import Decision, DecisionPolicy, percentile_curve
 from sanoscope.errors import OptionError
 from sanoscope.heatmaps import map_scale
 from sanoscope.recipe import Recipe
+from sanoscope.scoring.postprocessing import Postprocessing
 
 if TYPE_CHECKING:
     from sanoscope.preparation.pictures import Pictures
     from sanoscope.scoring.inference import Inference
-    from sanoscope.scoring.postprocessing import Postprocessing
     from sanoscope.scoring.scored import Scoring
 
 # Options that say what a score means, and those among them that do not.
@@ -73,11 +73,13 @@ def build_scoring(recipe: Recipe, learned: Mapping[str, np.ndarray]) -> Scoring:
 
 
 def build_postprocessing(recipe: Recipe) -> Postprocessing:
-    """The post-processing of a recipe.
+    """The post-processing of a recipe; none where it has no maps.
 
     Raises:
         OptionError: If it filters over neighbouring slices and each slice is cropped by itself.
     """
+    if "postprocessing" not in recipe.parts:
+        return Postprocessing()
     postprocessing: Postprocessing = recipe.build("postprocessing")
     if postprocessing.volumetric and recipe["preparation.crop"] == "foreground":
         raise OptionError(

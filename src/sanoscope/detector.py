@@ -19,7 +19,7 @@ from sanoscope.console import say
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 from sanoscope.findings import Findings
 from sanoscope.fit_record import fit_record, run_record, unreadable_notes
-from sanoscope.networks.autoencoder import Autoencoder
+from sanoscope.networks.network import Network
 from sanoscope.parameters import counts_of
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
@@ -119,7 +119,7 @@ class Detector:
         # What these refuse is better known before the training than after it.
         build_scoring(self.recipe, {})
         build_postprocessing(self.recipe)
-        for part in ("objective", "training", "decision"):
+        for part in {"objective", "training", "decision"} & self.recipe.parts.keys():
             self.recipe.build(part)
         train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
@@ -146,11 +146,11 @@ class Detector:
         self._learn_scoring(pictures)
         return self._calibrated(held_out, pictures)
 
-    def _new_network(self) -> Autoencoder:
+    def _new_network(self) -> Network:
         assert self.preparation_.form_ is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.seed))
-            network: Autoencoder = self.recipe.build(
+            network: Network = self.recipe.build(
                 "network", in_channels=self.preparation_.form_.channels, image_size=self.preparation_.image_size
             )
             network.initialise()
@@ -161,7 +161,8 @@ class Detector:
         normals = held_out.subset([i for i, case in enumerate(held_out.cases) if case.label != 1])
         self.history_: list[dict[str, float]] = self.recipe.build("training").run(
             self.network_,
-            self.recipe.build("objective"),
+            # What is learned in closed form has none.
+            self.recipe.build("objective") if "objective" in self.recipe.parts else None,
             self.preparation_.intensity,
             pictures,
             normals,
@@ -293,19 +294,34 @@ class Detector:
         return self.decisions_[self.recipe["scoring.score"]].decide(scores).astype(np.int64)
 
     def score_map(self, cases: Cases | np.ndarray | str | Path) -> list[np.ndarray]:
-        """A map ``(H, W)`` for each case, on its file's own grid."""
+        """A map ``(H, W)`` for each case, on its file's own grid.
+
+        Raises:
+            OptionError: If the method does not say where.
+        """
         pictures = self._all_pictures(cases)
-        maps = next(iter(self._inference().run(pictures).maps.values()))
+        inference = self._inference()
+        if not inference.scoring.map_names:
+            raise OptionError(
+                f"recipe '{self.recipe.name}' judges whole images and has no maps; take another, such as patchcore"
+            )
+        maps = next(iter(inference.run(pictures).maps.values()))
         restore = self.preparation_.geometry.restore
         return [restore(heatmap, trace) for heatmap, trace in zip(maps, pictures.traces, strict=True)]
 
     def reconstruct(self, cases: Cases | np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
-        """What the network saw and its healthy version of it, ``(N, C, H, W)`` each, in the network's own range."""
+        """What the network saw and its healthy version of it, ``(N, C, H, W)`` each, in the network's own range.
+
+        Raises:
+            OptionError: If the method reconstructs nothing.
+        """
         images, reconstructions = self._inference().pictures(self._all_pictures(cases))
+        if reconstructions is None:
+            raise OptionError(f"recipe '{self.recipe.name}' reconstructs nothing")
         return images.numpy(), reconstructions.numpy()
 
     def transform(self, cases: Cases | np.ndarray | str | Path) -> np.ndarray:
-        """The latents ``(N, L)``: posterior means."""
+        """The latents ``(N, L)``: posterior means, or whatever else the network encodes images to."""
         return self._inference().latents(self._all_pictures(cases))
 
     def _as_cases(self, cases: Cases | np.ndarray | str | Path) -> Cases:

@@ -31,15 +31,15 @@ class Shown:
 
     Attributes:
         image: What the network saw.
-        reconstruction: Its healthy version.
-        overlay: The image under the deciding map.
+        reconstruction: Its healthy version; None of a method that makes none.
+        overlay: The image under the deciding map; None of a method that does not say where.
         truth: The image with the outline of what is truly abnormal; None where that is unknown or nothing.
         others: The image under each other map of the model, by name.
     """
 
     image: np.ndarray
-    reconstruction: np.ndarray
-    overlay: np.ndarray
+    reconstruction: np.ndarray | None = None
+    overlay: np.ndarray | None = None
     truth: np.ndarray | None = None
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -56,7 +56,8 @@ class Findings:
         decisions: A threshold for each score, fitted on the same held-out cases.
         calibration: The deciding score of the held-out normals, ``(M,)``.
         seen_in_training: ``(N,)`` bool, images that the model learned from.
-        maps: Where on each image; None if not asked for, or if the folder it was loaded from keeps none.
+        maps: Where on each image; None if not asked for, if the method does not say it, or if the folder it was
+            loaded from keeps none.
         shown: Pictures for the gallery, by index.
         montages: Slices of volumes under their maps, ``(H, W, 3)`` uint8, by name of the volume.
         unreadable: File and reason of each case that could not be scored.

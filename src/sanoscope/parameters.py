@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from sanoscope.calibration import build_scoring
-from sanoscope.networks.autoencoder import Autoencoder, parameter_count
+from sanoscope.networks.network import Network, parameter_count
 from sanoscope.recipe import Recipe
 from sanoscope.scoring.scored import Scoring
 
@@ -42,7 +42,7 @@ def count_parameters(recipe: Recipe, in_channels: int | None = None) -> Paramete
     return counts_of(network, build_scoring(recipe, {}))
 
 
-def counts_of(network: Autoencoder, scoring: Scoring) -> ParameterCounts:
+def counts_of(network: Network, scoring: Scoring) -> ParameterCounts:
     """The counts of a network with what scores by it."""
     used = {parameter for module in scoring.used(network) for parameter in module.parameters()}
     frozen = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)

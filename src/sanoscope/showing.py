@@ -42,8 +42,10 @@ class Showing:
     calibration: Calibration
     inference: Inference
 
-    def heatmaps(self, pictures: Pictures, result: BatchResult) -> Heatmaps:
-        """The maps with their way back, scales and thresholds."""
+    def heatmaps(self, pictures: Pictures, result: BatchResult) -> Heatmaps | None:
+        """The maps with their way back, scales and thresholds; None of a method that does not say where."""
+        if not result.maps:
+            return None
         deciding, *others = result.maps
         # A map that was not computed for the held-out normals, or is read otherwise now, is scaled by what there is.
         known = self.calibration.map_scales if self.calibration.holds(self.recipe) else {}
@@ -63,12 +65,11 @@ class Showing:
         )
 
     def with_gallery(self, findings: Findings, pictures: Pictures) -> Findings:
-        """The findings with pictures of the cases worth looking at, and montages of volumes."""
+        """The findings with pictures of the cases worth looking at, and montages of volumes under their maps."""
         wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
         shown = dict(zip(wanted, self._shown(pictures.subset(wanted)), strict=True)) if wanted else {}
-        montages = {
-            name: self._montage(pictures.subset(indices)) for name, indices in _volumes_to_show(findings).items()
-        }
+        volumes = _volumes_to_show(findings) if self.inference.scoring.map_names else {}
+        montages = {name: self._montage(pictures.subset(indices)) for name, indices in volumes.items()}
         return replace(findings, shown=shown, montages=montages)
 
     def _shown(self, pictures: Pictures) -> Iterator[Shown]:
@@ -76,16 +77,12 @@ class Showing:
         heatmaps = self.heatmaps(pictures, self.inference.run(pictures, all_maps=True))
         for position, (case, trace) in enumerate(zip(pictures.cases, pictures.traces, strict=True)):
             image = self._displayed(prepared[position], prepared[position])
-            overlays = {
-                name: display.overlay(image, heatmaps.of(name)[position], heatmaps.scale_of(name))
-                for name in heatmaps.names
-                if name not in heatmaps.trivial
-            }
+            overlays = {} if heatmaps is None else _overlays(image, heatmaps, position)
             truth = self._truth(case, trace)
             yield Shown(
                 image,
-                self._displayed(reconstructions[position], prepared[position]),
-                overlays.pop(heatmaps.name),
+                None if reconstructions is None else self._displayed(reconstructions[position], prepared[position]),
+                None if heatmaps is None else overlays.pop(heatmaps.name),
                 None if truth is None else display.outlined(image, truth),
                 overlays,
             )
@@ -94,6 +91,7 @@ class Showing:
         """The slices of a volume under their maps, with the outline of what is truly abnormal where it is known."""
         prepared = torch.cat([images for images, _ in self.inference.prepared(pictures)])
         heatmaps = self.heatmaps(pictures, self.inference.run(pictures))
+        assert heatmaps is not None, "asked for before"
         tiles = []
         for position, (case, trace) in enumerate(zip(pictures.cases, pictures.traces, strict=True)):
             image = self._displayed(prepared[position], prepared)
@@ -116,6 +114,15 @@ class Showing:
         if truth is None or not truth.any():
             return None
         return self.preparation.geometry.follow(truth, trace)
+
+
+def _overlays(image: np.ndarray, heatmaps: Heatmaps, position: int) -> dict[str, np.ndarray]:
+    """A picture under each map of the model, by its name."""
+    return {
+        name: display.overlay(image, heatmaps.of(name)[position], heatmaps.scale_of(name))
+        for name in heatmaps.names
+        if name not in heatmaps.trivial
+    }
 
 
 def _volumes_to_show(findings: Findings) -> dict[str, list[int]]:

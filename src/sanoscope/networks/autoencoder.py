@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from sanoscope.networks.network import Network
 
 # exp stays finite in float32, and the clamp is far outside of what a trained encoder gives.
 LOGVAR_RANGE = (-30.0, 20.0)
 
 
-class Autoencoder(nn.Module, ABC):
-    """An encoder to a latent, or to a Gaussian posterior of it, and a decoder back.
-
-    Attributes:
-        latent: Number of latent dimensions ``L``.
-    """
-
-    latent: int
-
-    @abstractmethod
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Latents, or means, ``(B, L)`` of images ``(B, C, H, W)``; and the posterior's logvar, where there is one."""
+class Autoencoder(Network):
+    """An encoder to a latent, or to a Gaussian posterior of it, and a decoder back."""
 
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` of latents ``(B, L)``."""
-
-    def initialise(self) -> None:
-        """Done once before training, not when a saved network is loaded: fetch published weights, if any."""
 
 
 class VAEOutput(NamedTuple):
@@ -85,8 +74,3 @@ def divisible(image_size: int, factor: int, network: str) -> int:
             f"a multiple of {factor}, not {image_size}"
         )
     return image_size // factor
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of trainable and frozen parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
 from sanoscope.networks.autoencoder import Autoencoder
-from sanoscope.networks.feature_networks import GROWING_LAYERS, FeatureNetwork, check_layers, layer_shape
+from sanoscope.networks.feature_layers import LEVELS, by_level, check_layers, layer_shape
+from sanoscope.networks.feature_networks import FeatureNetwork
 from sanoscope.networks.resolution_autoencoder import Decoder, Encoder, levels_of, widths_of
 
 AUTO = ("auto",)
-# Layers of like depth in every feature network, for images of 8, 16, 32 and 64 pixels.
-LEVELS = ("level1", "level2", "level3", "level4")
 
 
 class PerceptualAutoencoder(Autoencoder):
@@ -76,7 +75,7 @@ class PerceptualAutoencoder(Autoencoder):
         self.encoder = Encoder(in_channels, self.widths, latent, places, blocks)
         self.decoder = Decoder(in_channels, self.widths, latent, places, blocks)
         self.pretrained = pretrained
-        full = tuple(_named(features, layer) for layer in layers)
+        full = tuple(by_level(features, layer) for layer in layers)
         lower = _lower_layers(features, image_size, levels, growing_from, tuple(growing_layers))
         self.layers = (full, *((layer,) for layer in lower))
         _require_fit(features, self.layers, image_size)
@@ -103,13 +102,6 @@ class PerceptualAutoencoder(Autoencoder):
         return self.decode(self.encode(images)[0])
 
 
-def _named(features: str, layer: str) -> str:
-    """A layer of a feature network by its own name."""
-    if layer in LEVELS and features in GROWING_LAYERS:
-        return GROWING_LAYERS[features][LEVELS.index(layer)]
-    return layer
-
-
 def _level_of(side: int) -> str:
     """The level that suits images of a side."""
     return LEVELS[min(max((side // 8).bit_length() - 1, 0), len(LEVELS) - 1)]
@@ -133,13 +125,13 @@ def _lower_layers(
         )
     lower = sides[1 : sides.index(growing_from) + 1]
     if layers == AUTO:
-        return tuple(_named(features, _level_of(side)) for side in lower)
+        return tuple(by_level(features, _level_of(side)) for side in lower)
     if len(layers) != len(lower):
         raise OptionError(
             f"network.growing_layers={list(layers)} are {len(layers)} where training grows from {len(lower)} lower "
             f"resolutions ({', '.join(map(str, lower[::-1]))}); give one for each"
         )
-    named = tuple(_named(features, layer) for layer in layers[::-1])
+    named = tuple(by_level(features, layer) for layer in layers[::-1])
     check_layers(features, named, "network.growing_layers")
     return named
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
 from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
+from sanoscope.recipes.public_collections import AP, CAMELYON16, EQUALISED, NIH, PA
 from sanoscope.search_space import Bundles, Choices, Dimension
 
 PAPER = "Shvetsova et al.: Anomaly detection in medical imaging with deep perceptual autoencoders"
@@ -166,21 +167,6 @@ def _settings(
     }
 
 
-_CAMELYON: Mapping[str, Any] = {
-    "preparation.crop": "centre",
-    "preparation.crop_size": 64,
-    "preparation.random_crop": 192,
-    "preparation.augmentation": "flips",
-}
-# The published images are shrunk to 300 pixels first, and 224 of these are kept.
-_NIH: Mapping[str, Any] = {
-    "preparation.crop": "centre",
-    "preparation.crop_share": 224 / 300,
-    "preparation.channels": "grey",
-}
-_PA: Mapping[str, Any] = {**_NIH, "data.view": "PA"}
-_AP: Mapping[str, Any] = {**_NIH, "data.view": "AP"}
-_EQUALISED: Mapping[str, Any] = {"preparation.equalisation": "histogram"}
 _FROM_8: Mapping[str, Any] = {"network.growing_from": 8, "network.growing_layers": ("r12", "r22", "r32")}
 _FROM_16: Mapping[str, Any] = {"network.growing_from": 16, "network.growing_layers": ("r32", "r32")}
 _UNSUPERVISED: Mapping[str, Any] = {"network.latent_resolution": 4, "training.batch_size": 56}
@@ -188,20 +174,20 @@ _R32, _R42 = ("r32",), ("r42",)
 
 # Iterations of growing ones are those of all phases.
 _MEDICAL: Mapping[str, Mapping[str, Any]] = {
-    "camelyon16": _settings(4, (4,), _R42, 1e-3, 88_666, _CAMELYON, _FROM_16, {"network.latent_resolution": 8}),
-    "camelyon16-plain": _settings(4, (4,), _R42, 1e-3, 34_666, _CAMELYON, {"network.latent_resolution": 8}),
-    "camelyon16-unsupervised": _settings(64, (64,), _R42, 1e-4, 77_000, _CAMELYON, {"network.latent_resolution": 16}),
-    "nih-subset": _settings(16, (16,), _R42, 1e-3, 123_500, _NIH, _FROM_8),
-    "nih-subset-plain": _settings(16, (16,), _R42, 2e-3, 16_000, _NIH),
-    "nih-subset-unsupervised": _settings(64, (64,), _R42, 5e-4, 24_333, _NIH, _UNSUPERVISED),
-    "nih-pa": _settings(16, (16,), _R32, 1e-3, 130_000, _PA, _FROM_8),
-    "nih-pa-plain": _settings(16, (16,), _R32, 2e-3, 33_000, _PA),
-    "nih-pa-unsupervised": _settings(64, (64,), _R32, 5e-4, 64_333, _PA, _UNSUPERVISED),
+    "camelyon16": _settings(4, (4,), _R42, 1e-3, 88_666, CAMELYON16, _FROM_16, {"network.latent_resolution": 8}),
+    "camelyon16-plain": _settings(4, (4,), _R42, 1e-3, 34_666, CAMELYON16, {"network.latent_resolution": 8}),
+    "camelyon16-unsupervised": _settings(64, (64,), _R42, 1e-4, 77_000, CAMELYON16, {"network.latent_resolution": 16}),
+    "nih-subset": _settings(16, (16,), _R42, 1e-3, 123_500, NIH, _FROM_8),
+    "nih-subset-plain": _settings(16, (16,), _R42, 2e-3, 16_000, NIH),
+    "nih-subset-unsupervised": _settings(64, (64,), _R42, 5e-4, 24_333, NIH, _UNSUPERVISED),
+    "nih-pa": _settings(16, (16,), _R32, 1e-3, 130_000, NIH, PA, _FROM_8),
+    "nih-pa-plain": _settings(16, (16,), _R32, 2e-3, 33_000, NIH, PA),
+    "nih-pa-unsupervised": _settings(64, (64,), _R32, 5e-4, 64_333, NIH, PA, _UNSUPERVISED),
     "nih-ap": _settings(
-        64, (32, 32, 64, 64, 64), _R32, 5e-4, 127_000, _AP, _EQUALISED, _FROM_8, {"training.batch_size": 56}
+        64, (32, 32, 64, 64, 64), _R32, 5e-4, 127_000, NIH, AP, EQUALISED, _FROM_8, {"training.batch_size": 56}
     ),
-    "nih-ap-plain": _settings(64, (64,), _R32, 5e-4, 27_000, _AP, _EQUALISED, {"training.batch_size": 56}),
-    "nih-ap-unsupervised": _settings(64, (64,), _R32, 5e-4, 57_666, _AP, _UNSUPERVISED),
+    "nih-ap-plain": _settings(64, (64,), _R32, 5e-4, 27_000, NIH, AP, EQUALISED, {"training.batch_size": 56}),
+    "nih-ap-unsupervised": _settings(64, (64,), _R32, 5e-4, 57_666, NIH, AP, _UNSUPERVISED),
 }
 
 _WIDE, _MIDDLE = (32, 64, 128, 256), (32, 64, 64, 64)

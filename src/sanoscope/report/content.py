@@ -23,8 +23,8 @@ class GalleryImage:
         p_value: Share of normals that score as high.
         abnormal: The decision.
         image: ``(H, W, 3)`` uint8, what the network saw.
-        reconstruction: ``(H, W, 3)`` uint8.
-        overlay: ``(H, W, 3)`` uint8, the image under its map.
+        reconstruction: ``(H, W, 3)`` uint8, where there is one.
+        overlay: ``(H, W, 3)`` uint8, the image under its map, where there is one.
         truth: ``(H, W, 3)`` uint8, the image with the outline of what is truly abnormal, where that is known.
         others: The image under the model's other maps, by name.
     """
@@ -36,8 +36,8 @@ class GalleryImage:
     p_value: float
     abnormal: bool
     image: np.ndarray
-    reconstruction: np.ndarray
-    overlay: np.ndarray
+    reconstruction: np.ndarray | None = None
+    overlay: np.ndarray | None = None
     truth: np.ndarray | None = None
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
 

@@ -45,6 +45,11 @@ def write_map_figure(items: Sequence[GalleryImage], map_name: str, path: Path) -
 
 def _columns(item: GalleryImage, map_name: str) -> dict[str, np.ndarray]:
     """The pictures of one case by the heading they stand under."""
-    truth = {} if item.truth is None else {"truth": item.truth}
-    maps = {map_name: item.overlay, **item.others}
-    return {"input": item.image, **truth, "reconstruction": item.reconstruction, **maps}
+    pictures = {
+        "input": item.image,
+        "truth": item.truth,
+        "reconstruction": item.reconstruction,
+        map_name: item.overlay,
+        **item.others,
+    }
+    return {name: picture for name, picture in pictures.items() if picture is not None}

@@ -78,7 +78,7 @@ class Choices:
         oracle: Whether the worth of a choice is its test AUROC; otherwise it is the AUROC on all known anomalies.
         curves: One for each number of kinds, ascending.
         best: The largest worth of all trials.
-        unsupervised: The worth of the trial with the least mean validation loss.
+        unsupervised: The worth of the trial with the least mean validation loss; None where trainings have none.
         mean: The mean worth of the trials: a choice by chance.
         repeats: Draws behind each point.
     """
@@ -86,7 +86,7 @@ class Choices:
     oracle: bool
     curves: Sequence[ChoiceCurve]
     best: float
-    unsupervised: float
+    unsupervised: float | None
     mean: float
     repeats: int
 

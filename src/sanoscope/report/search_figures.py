@@ -108,7 +108,8 @@ def choice_figure(choices: Choices) -> Figure:
         (choices.unsupervised, (0, (5, 2)), "chosen by validation loss"),
         (choices.mean, (0, (1, 1.5)), "mean of the trials"),
     ):
-        axes.axhline(value, color=COLOURS["ink"], linewidth=1.1, linestyle=line, label=text)
+        if value is not None:
+            axes.axhline(value, color=COLOURS["ink"], linewidth=1.1, linestyle=line, label=text)
     axes.set_ylabel("Test AUROC of the choice (oracle)" if choices.oracle else "AUROC on all known anomalies")
     figure.legend(loc="outside upper left", ncols=3)
     return figure

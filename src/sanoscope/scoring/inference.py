@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sanoscope.console import track
-from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.networks.folding import folded
+from sanoscope.networks.network import Network
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.scoring.postprocessing import Postprocessing
@@ -36,7 +36,8 @@ class BatchResult:
 
     Attributes:
         scores: ``(N,)`` float64 each, by name, the trivial ones last.
-        maps: ``(N, H, W)`` float32 each on the network's grid, by name, the deciding one first.
+        maps: ``(N, H, W)`` float32 each on the network's grid, by name, the deciding one first; empty of a method that
+            does not say where.
         map_scores: For each map of the model by name, the scores ``(N,)`` that are taken from it; if all maps are kept.
         foreground: ``(N, H, W)`` bool, what belongs to the body; None where everything does, or was not asked for.
     """
@@ -65,7 +66,7 @@ class Inference:
 
     def __init__(
         self,
-        network: Autoencoder,
+        network: Network,
         scoring: Scoring,
         postprocessing: Postprocessing,
         preparation: Preparation,
@@ -90,10 +91,12 @@ class Inference:
         """
         shape = (len(pictures), self.preparation.image_size, self.preparation.image_size)
         kept = self.scoring.map_names if all_maps else self.scoring.map_names[:1]
+        # A method that does not say where is not compared with others that do.
+        all_maps = all_maps and bool(kept)
         scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
         maps = {name: np.empty(shape, np.float32) for name in (*kept, *(MAP_NAMES if all_maps else ()))}
         # Scores of other maps, and of maps that change once all are there, are taken at the end.
-        later = self.postprocessing.active or all_maps
+        later = bool(kept) and (self.postprocessing.active or all_maps)
         looked_at = np.ones(shape, bool) if later else None
 
         def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
@@ -121,7 +124,7 @@ class Inference:
             for name in kept:
                 maps[name] = self.postprocessing.of_volumes(maps[name], pictures.cases, looked_at)
                 map_scores[name] = self._scores_of(maps[name], looked_at)
-        if self.postprocessing.active:
+        if kept and self.postprocessing.active:
             scores |= map_scores[kept[0]]
         return BatchResult(scores, maps, map_scores, self._foreground(pictures) if all_maps else None)
 
@@ -160,14 +163,16 @@ class Inference:
         self._each_batch(pictures, "scoring", score)
         return scores
 
-    def pictures(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
-        """Network input and reconstruction, ``(N, C, H, W)`` each, of a few pictures."""
+    def pictures(self, pictures: Pictures) -> tuple[Tensor, Tensor | None]:
+        """Network input and reconstruction, if there are any, ``(N, C, H, W)`` each, of a few pictures."""
 
-        def reconstruct(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:
-            return images.cpu(), self.scoring(self.network, images, inside).reconstructions.float().cpu()
+        def reconstruct(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor | None]:
+            reconstructions = self.scoring(self.network, images, inside).reconstructions
+            return images.cpu(), None if reconstructions is None else reconstructions.float().cpu()
 
-        prepared, reconstructions = zip(*self._each_batch(pictures, "reconstructing", reconstruct), strict=True)
-        return torch.cat(prepared), torch.cat(reconstructions)
+        prepared, found = zip(*self._each_batch(pictures, "reconstructing", reconstruct), strict=True)
+        reconstructions = [one for one in found if one is not None]
+        return torch.cat(prepared), torch.cat(reconstructions) if reconstructions else None
 
     def latents(self, pictures: Pictures) -> np.ndarray:
         """Posterior means ``(N, L)``."""

@@ -19,7 +19,7 @@ MEDIANS = ("none", "2d", "3d")
 
 
 class Postprocessing:
-    """Named steps on maps, always in this order: the prior, the median, small regions.
+    """Named steps on maps, always in this order: the prior, the median, small regions; none without arguments.
 
     Small regions are dropped by an area opening: thresholding the map that is left gives, at any threshold from 0 up,
     what thresholding first and dropping the regions that are too small then would give. So every decision, curve and
@@ -38,7 +38,7 @@ class Postprocessing:
         OptionError: A value that is not one of these.
     """
 
-    def __init__(self, median: str, median_size: int, prior: float, least_area: int) -> None:
+    def __init__(self, median: str = "none", median_size: int = 3, prior: float = 0.0, least_area: int = 0) -> None:
         if median not in MEDIANS:
             raise OptionError(f"postprocessing.median={median} is unknown; {nearest(median, list(MEDIANS))}")
         if median_size < 3 or median_size % 2 == 0:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.autoencoder import Autoencoder
+from sanoscope.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,14 @@ class Scored:
 
     Attributes:
         scores: ``(B,)`` each, by name; higher is more abnormal.
-        maps: ``(B, H, W)`` each, by name, the deciding one first; finite, not negative, higher is more abnormal.
-        reconstructions: ``(B, C, H, W)``, the model's healthy version of the image.
+        maps: ``(B, H, W)`` each, by name, the deciding one first; finite, not negative, higher is more abnormal. None
+            of a method that does not say where.
+        reconstructions: ``(B, C, H, W)``, the model's healthy version of the image; None of one that makes none.
     """
 
     scores: dict[str, Tensor]
     maps: dict[str, Tensor]
-    reconstructions: Tensor
+    reconstructions: Tensor | None = None
 
 
 class Scoring(Protocol):
@@ -33,7 +34,7 @@ class Scoring(Protocol):
 
     Attributes:
         names: Of the scores, the deciding one first.
-        map_names: Of the maps, the deciding one first.
+        map_names: Of the maps, the deciding one first; empty for a method that does not say where.
         precision: ``float32``, ``bfloat16`` or ``auto``.
         learned: What ``learn`` found out, by name; kept with the model.
     """
@@ -43,7 +44,7 @@ class Scoring(Protocol):
     precision: str
     learned: dict[str, np.ndarray]
 
-    def learn(self, network: Autoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]) -> dict[str, np.ndarray]:
+    def learn(self, network: Network, batches: Iterable[tuple[Tensor, Tensor | None]]) -> dict[str, np.ndarray]:
         """Find out what scoring has to know of training normals, and keep it in ``learned``.
 
         Args:
@@ -52,20 +53,20 @@ class Scoring(Protocol):
                 several times.
         """
 
-    def __call__(self, network: Autoencoder, images: Tensor, inside: Tensor | None) -> Scored:
+    def __call__(self, network: Network, images: Tensor, inside: Tensor | None) -> Scored:
         """Score images ``(B, C, H, W)``; outside of ``inside`` ``(B, H, W)``, where it is given, maps are 0."""
 
     def looked_at(self, inside: Tensor | None) -> Tensor | None:
         """Where maps may be above 0, given the foreground ``(B, H, W)``; None is everywhere."""
 
-    def used(self, network: Autoencoder) -> list[nn.Module]:
+    def used(self, network: Network) -> list[nn.Module]:
         """What the deciding map and score take of a network."""
 
-    def deciding(self, network: Autoencoder, images: Tensor, inside: Tensor | None) -> Tensor:
+    def deciding(self, network: Network, images: Tensor, inside: Tensor | None) -> Tensor:
         """The deciding score alone, ``(B,)``."""
 
-    def latents(self, network: Autoencoder, images: Tensor) -> Tensor:
-        """Posterior means ``(B, L)``."""
+    def latents(self, network: Network, images: Tensor) -> Tensor:
+        """Latents, or posterior means, ``(B, L)``."""
 
 
 def inside_only(maps: Tensor, inside: Tensor | None) -> Tensor:

@@ -97,9 +97,12 @@ def stops_early(recipe: Recipe) -> bool:
 def best_epoch(detector: Detector) -> tuple[float, int]:
     """The least validation loss, and how many iterations had been carried out; NaN, and all of them, without any.
 
-    While a network grows, other things are compared, so that these losses do not count.
+    What is learned in closed form has neither. While a network grows, other things are compared, so that these losses
+    do not count.
     """
     history = detector.history_
+    if not history:
+        return math.nan, 0
     iterations = [_iterations(detector, epochs) for epochs in range(1, len(history) + 1)]
     losses = [
         row.get("validation/loss", math.nan) if done > _grown_at(detector) else math.nan

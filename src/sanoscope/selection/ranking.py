@@ -63,7 +63,7 @@ def _row(trial: Trial, rank: int | None, criterion: str, options: Sequence[str])
         fold_values=values,
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         loss=_mean([fold.loss for fold in folds]),
-        iterations=_mean([fold.iterations for fold in folds]),
+        iterations=_mean([fold.iterations for fold in folds]) or None,  # what is learned in closed form has none
         seconds=sum(fold.seconds for fold in folds),
         oracle=mean_test_auroc(trial),
         options={name: trial.options[name] for name in options if name in trial.options},
@@ -110,4 +110,5 @@ def _line(row: TrialRow, folds: Sequence[str]) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+    mean = float(np.mean(values)) if values else np.nan
+    return None if np.isnan(mean) else mean

@@ -49,12 +49,12 @@ class References:
 
     Attributes:
         best: The largest of all trials.
-        unsupervised: Of the trial with the least mean validation loss.
+        unsupervised: Of the trial with the least mean validation loss; None where trainings have none.
         mean: Over the trials: a choice by chance.
     """
 
     best: float
-    unsupervised: float
+    unsupervised: float | None
     mean: float
 
 
@@ -102,7 +102,8 @@ def sensitivity(result: SearchResult, *, repeats: int = 200, seed: int = 0) -> S
     best = _choices(placed, np.ones((1, len(result.kinds)), bool))[0]
     tested = [auroc for trial in trials if (auroc := mean_test_auroc(trial)) is not None]
     oracle = np.array(tested) if len(tested) == len(trials) else None
-    unsupervised = int(np.argmin([np.mean([fold.loss for fold in trial.folds]) for trial in trials]))
+    losses = np.array([np.mean([fold.loss for fold in trial.folds]) for trial in trials])
+    unsupervised = None if np.isnan(losses).any() else int(losses.argmin())
     _, kinds, counts = np.unique(np.array(result.kinds), return_inverse=True, return_counts=True)
     points = []
     for k in range(1, len(counts) + 1):
@@ -165,5 +166,6 @@ def _spread(values: np.ndarray) -> Spread:
     return Spread(float(values.mean()), float(low), float(high))
 
 
-def _references(values: np.ndarray, unsupervised: int) -> References:
-    return References(float(values.max()), float(values[unsupervised]), float(values.mean()))
+def _references(values: np.ndarray, unsupervised: int | None) -> References:
+    by_loss = None if unsupervised is None else float(values[unsupervised])
+    return References(float(values.max()), by_loss, float(values.mean()))

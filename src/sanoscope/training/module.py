@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sanoscope.errors import TrainingError
-from sanoscope.networks.autoencoder import Autoencoder
+from sanoscope.networks.network import Network
 from sanoscope.objectives.elbo import Terms
 from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
@@ -77,7 +77,7 @@ class TrainingModule(LightningModule):
 
     def __init__(
         self,
-        network: Autoencoder,
+        network: Network,
         objective: Callable[..., Terms],
         intensity: Intensity,
         augmentation: Augmentation | None,

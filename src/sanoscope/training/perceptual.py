@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.autoencoder import Autoencoder
 from sanoscope.networks.growing import GrowingAutoencoder, Stage, at_stage, shrunk
+from sanoscope.networks.network import Network
 from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
 from sanoscope.objectives.elbo import Terms
 from sanoscope.objectives.perceptual import PerceptualObjective, perceptual_error, weights_of
@@ -184,7 +184,7 @@ class PerceptualTraining(PlainTraining):
             "betas": tuple(betas),
         }
 
-    def new_module(self, network: Autoencoder, *others: Any, **settings: Any) -> TrainingModule:
+    def new_module(self, network: Network, *others: Any, **settings: Any) -> TrainingModule:
         """See ``PlainTraining.new_module``; with a critic, one that goes on against it."""
         assert isinstance(network, PerceptualAutoencoder)
         torch.manual_seed(derived_seed(settings["seed"], 0, GROWING_SEED))

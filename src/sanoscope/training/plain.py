@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from sanoscope.errors import ModelError, OptionError, SanoscopeError, TrainingError
-from sanoscope.networks.autoencoder import Autoencoder
+from sanoscope.networks.network import Network
 from sanoscope.objectives.elbo import Terms
 from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
@@ -129,7 +129,7 @@ class PlainTraining:
 
     def run(
         self,
-        network: Autoencoder,
+        network: Network,
         objective: Callable[..., Terms],
         intensity: Intensity,
         train: Pictures,
@@ -190,7 +190,7 @@ class PlainTraining:
         network.eval()
         return history.rows
 
-    def new_module(self, network: Autoencoder, *others: Any, **settings: Any) -> TrainingModule:
+    def new_module(self, network: Network, *others: Any, **settings: Any) -> TrainingModule:
         """What Lightning trains, of the arguments of ``TrainingModule`` that are not the training's own."""
         return self.module(network, *others, **settings, **self.module_settings)  # type: ignore[misc]
 
