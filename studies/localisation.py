@@ -1,9 +1,10 @@
-"""Where on brain slices: the β-VAE's predictors and constrained attention, every run that docs/results.md reports.
+"""Where on brain slices: the β-VAE's predictors, constrained attention and its rivals, and frozen features.
 
-    python studies/localisation.py DATA [--work FOLDER] [--only NAME]
+    python studies/localisation.py DATA WEIGHTS [--work FOLDER] [--only NAME]
 
-DATA is a folder with the collection ``lgg``. Each run is written to docs/results/ when it is done, and a run that is
-there is not repeated; an interrupted training goes on from its checkpoint.
+DATA is a folder with the collection ``lgg``, WEIGHTS one with the files of the feature networks. Each run is written to
+docs/results/ when it is done, and a run that is there is not repeated; an interrupted training goes on from its
+checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, circumstances, sides, write
+from common import RESULTS, circumstances, sides, with_weights, write
 from localisation_runs import COLLECTION, RUNS, Run
 
 from sanoscope import Cases, Detector, Findings, get_recipe, load_cases
@@ -37,6 +38,7 @@ def main() -> None:
     """Do what is not done yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("weights", type=Path)
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for models and findings")
     parser.add_argument("--only", default="", help="only runs whose name contains this")
     arguments = parser.parse_args()
@@ -44,13 +46,14 @@ def main() -> None:
         file = RESULTS / f"{run.name}.json"
         if arguments.only in run.name and not file.exists():
             say(f"== {run.name}")
-            write(file, carry_out(run, arguments.data / COLLECTION, arguments.work / run.name))
+            write(file, carry_out(run, arguments.data / COLLECTION, arguments.weights, arguments.work / run.name))
 
 
-def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
+def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]:
     """Fit, score and evaluate one run."""
     declared = get_recipe(run.recipe)
-    recipe = (declared.preset(run.preset) if run.preset else declared).with_options(run.options)
+    declared = (declared.preset(run.preset) if run.preset else declared).with_options(run.options)
+    recipe = with_weights(declared, weights)
     cases = load_cases(data)
     detector = Detector(recipe, seed=run.seed)
     detector.fit(cases, folder=work / "training", resume=True)
@@ -73,7 +76,7 @@ def carry_out(run: Run, data: Path, work: Path) -> dict[str, Any]:
         "row": run.row,
         "recipe": run.recipe,
         "preset": run.preset,
-        "changed": dict(recipe.changes),
+        "changed": dict(declared.changes),
         "collection": COLLECTION,
         "seed": run.seed,
         "sides": sides(cases),

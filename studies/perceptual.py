@@ -13,18 +13,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from common import RESULTS, circumstances, sides, write
-from perceptual_runs import COLLECTIONS, SEARCHES, WEIGHTS, Run, runs
+from common import RESULTS, WEIGHTS, brief_history, circumstances, sides, test_scores, validation_side, write
+from perceptual_runs import COLLECTIONS, SEARCHES, Run, runs
 
 from sanoscope import Detector, Findings, load_cases
 from sanoscope.console import say
 from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
 
 RECIPE = "deep-perceptual-autoencoder"
-# Rows of epochs that the page's curves need at most.
-CURVE_POINTS = 40
 # Images whose features are taken at a time.
 BATCH = 64
 
@@ -71,15 +68,14 @@ def carry_out(run: Run, data: Path, weights: Path, work: Path) -> dict[str, Any]
         "seed": run.seed,
         "sides": sides(cases),
         "rows": [row.to_json() for row in findings.evaluate()],
-        "scores": _scores(findings),
-        "validation": _validation(detector),
+        "scores": test_scores(findings),
+        "validation": {"auroc": validation_side(detector), "loss": float(detector.history_[-1]["validation/loss"])},
         **circumstances(detector),
+        "history": brief_history(detector),
     }
     if unknown := _without_known_kinds(run, findings):
         content["rows of unknown kinds"] = [row.to_json() for row in unknown.evaluate()]
-    history = content["history"]
-    chosen = np.unique(np.linspace(0, len(history) - 1, CURVE_POINTS).astype(int))
-    return content | {"history": [history[int(row)] for row in chosen]}
+    return content
 
 
 def parts_of_score(run: Run, data: Path, model: Path) -> dict[str, float]:
@@ -117,28 +113,6 @@ def _without_known_kinds(run: Run, findings: Findings) -> Findings | None:
         return None
     kept = [index for index, case in enumerate(findings.cases) if case.group not in kinds]
     return findings.subset(kept, f"without the known kinds ({', '.join(kinds)})")
-
-
-def _scores(findings: Findings) -> dict[str, list[float]]:
-    """The deciding scores of normal and abnormal test images, for histograms."""
-    labels = np.array([case.label for case in findings.cases])
-    return {
-        kind: [round(float(value), 5) for value in findings.score[labels == label]]
-        for label, kind in enumerate(("normal", "abnormal"))
-    }
-
-
-def _validation(detector: Detector) -> dict[str, float | None]:
-    """What a choice by the validation side would see: AUROC, where it has both labels, and the normals' loss."""
-    from sklearn.metrics import roc_auc_score
-
-    calibration = detector.calibration_
-    scores, labels = calibration.scores[detector.recipe["scoring.score"]], calibration.labels == 1
-    both = 0 < labels.sum() < len(labels)
-    return {
-        "auroc": float(roc_auc_score(labels, scores)) if both else None,
-        "loss": float(detector.history_[-1]["validation/loss"]),
-    }
 
 
 if __name__ == "__main__":

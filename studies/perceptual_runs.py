@@ -10,12 +10,6 @@ from typing import Any
 
 from common import RESULTS
 
-# Files of the feature networks, in torchvision's naming, that the studies' machine has.
-WEIGHTS = {
-    "vgg11_bn": "vgg11_bn_imagenet_features0_13_torchvision.pth",
-    "squeezenet1_1": "squeezenet1_1_torchvision_rgbnorm_half.pth",
-}
-
 
 @dataclass(frozen=True)
 class Collection:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from common import write
-from perceptual_runs import COLLECTIONS, SEARCHES, SPACE, WEIGHTS, choice_file, search_file
+from common import WEIGHTS, write
+from perceptual_runs import COLLECTIONS, SEARCHES, SPACE, choice_file, search_file
 
 from sanoscope import get_recipe, load_cases
 from sanoscope.console import say

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from image_rivals_page import ImageRivalsPage
 from localisation_page import LocalisationPage
 from perceptual_page import PerceptualPage
 from rivals_page import RivalsPage
@@ -41,7 +42,7 @@ Run = dict[str, Any]
 
 def load_runs() -> list[Run]:
     """Every run that was made, in the order of their names."""
-    others = ("diagnosis-", "lgg-", "perceptual-")
+    others = ("diagnosis-", "image-", "lgg-", "perceptual-")
     files = (file for file in RESULTS.glob("*-seed*.json") if not file.name.startswith(others))
     return [json.loads(file.read_text()) for file in sorted(files)]
 
@@ -208,7 +209,13 @@ def main() -> None:
     loader = jinja2.FileSystemLoader(TEMPLATE.parent)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, loader=loader)
     brain = LocalisationPage(RESULTS)
-    pages = {"page": page, "brain": brain, "rivals": RivalsPage(brain), "perceptual": PerceptualPage(RESULTS)}
+    pages = {
+        "page": page,
+        "brain": brain,
+        "rivals": RivalsPage(brain),
+        "perceptual": PerceptualPage(RESULTS),
+        "images": ImageRivalsPage(RESULTS),
+    }
     text = environment.get_template(TEMPLATE.name).render(pages)
     if arguments.check:
         if PAGE.read_text() != text:

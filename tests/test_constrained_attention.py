@@ -307,6 +307,7 @@ def test_without_a_constraint_it_is_a_plain_vae(cases: Cases) -> None:
     _, history = trained(cases, training__epochs=2, objective__constraint="none", objective__pretraining=0)
     assert {name for row in history for name in row} == {
         "epoch",
+        "iterations",
         "seconds",
         *(f"{side}/{term}" for side in ("train", "validation") for term in ("loss", "reconstruction", "kl")),
     }

@@ -22,12 +22,22 @@ SPECIAL: dict[str, dict[str, Any]] = {
     # A schedule over the whole training would not let it be made longer.
     **{name: {"training.schedule": "constant"} for name in ("constrained-attention-vae", "cavga")},
     # Weights that a test makes up would be random too.
-    "deep-perceptual-autoencoder": {
-        "network.pretrained": False,
-        "network.features": "vgg11_bn",
-        "network.layers": ("r21",),
-        "training.schedule": "constant",
+    **{
+        name: {
+            "network.pretrained": False,
+            "network.features": "vgg11_bn",
+            "network.layers": ("r21",),
+            "training.schedule": "constant",
+        }
+        for name in ("deep-perceptual-autoencoder", "piad")
     },
+    **{
+        name: {"network.pretrained": False, "network.features": "squeezenet1_1"}
+        for name in ("deep-knn", "deep-if", "padim", "patchcore")
+    },
+    "anogan": {"scoring.search_steps": 3},
+    "deep-geo": {"training.schedule": "constant"},
+    "deep-svdd": {"training.pretraining_epochs": 1},
     "f-anogan-original": {"training.generator_iterations": 1},
     "restoration-vae": {"scoring.restoration_steps": 5},
 }

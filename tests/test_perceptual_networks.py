@@ -19,10 +19,10 @@ from sanoscope.networks.growing import GrowingAutoencoder, Stage, at_stage, shru
 from sanoscope.networks.network import parameter_count
 from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
 from sanoscope.networks.resolution_autoencoder import Residual, doubled
+from sanoscope.objectives.elbo import absolute_error
 from sanoscope.objectives.perceptual import (
     PerceptualObjective,
     perceptual_error,
-    pixel_error,
     relative_error,
     relative_error_map,
     weights_of,
@@ -489,7 +489,7 @@ def test_several_layers_are_weighed() -> None:
 def test_terms_of_a_batch() -> None:
     error, seen, found = torch.tensor([1.0, 3.0]), images(8), images(8, seed=1)
     l1 = (seen - found).abs().mean()
-    torch.testing.assert_close(pixel_error(seen, found).mean(), l1)
+    torch.testing.assert_close(absolute_error(seen, found).mean(), l1)
     plain = PerceptualObjective((1.0,), l1=0.0, adversarial=0.5, penalty=10.0, drift=0.001)(error, seen, found)
     assert plain.loss == 2
     assert {name: value.item() for name, value in plain.logged.items()} == {"perceptual": 2, "loss": 2}

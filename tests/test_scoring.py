@@ -117,7 +117,7 @@ def test_the_deciding_score_comes_first_and_others_where_asked_for(images: Tenso
         assert next(iter(every)) == name
         assert list(alone) == [name]
         assert torch.equal(alone[name], every[name])
-    with pytest.raises(OptionError, match="unknown score 'psnr'; one of wasserstein, mse, elbo, kl"):
+    with pytest.raises(OptionError, match=r"unknown scoring\.score 'psnr'; one of wasserstein, mse, elbo, kl"):
         scoring("psnr")
 
 

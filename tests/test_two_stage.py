@@ -62,7 +62,7 @@ def test_what_is_logged_of_the_stages() -> None:
     history = run(training(), fresh(), objective(features=2.0))
     generating = {"train/generator", "train/critic", "train/penalty"}
     encoding = {"train/reconstruction", "train/features"}
-    always = {"epoch", "seconds", "train/loss", "validation/loss", "validation/reconstruction"}
+    always = {"epoch", "iterations", "seconds", "train/loss", "validation/loss", "validation/reconstruction"}
     assert [set(row) - always for row in history] == [generating, generating | encoding, encoding]
     assert all(always <= set(row) and all(map(math.isfinite, row.values())) for row in history)
     assert history[0]["train/loss"] == history[0]["train/generator"]

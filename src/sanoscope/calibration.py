@@ -100,7 +100,7 @@ def calibrate(recipe: Recipe, inference: Inference, held_out: Pictures, train: P
     """
     result = inference.run(held_out, all_maps=True)
     labels = np.array([-1 if case.label is None else case.label for case in held_out.cases], np.int64)
-    normal_maps = inference.run(train.evenly(MAP_IMAGES), all_maps=True).maps
+    normal_maps = inference.run(train.evenly(MAP_IMAGES), all_maps=True).maps if result.maps else {}
     return Calibration(
         scores=result.scores,
         labels=labels,

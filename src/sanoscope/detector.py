@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 
-from sanoscope import detector_folder
+from sanoscope import detector_folder, fitting
 from sanoscope.calibration import build_postprocessing, build_scoring, calibrate, fit_decisions, scoring_notes
 from sanoscope.cases import fingerprint
 from sanoscope.cases.case import Cases
@@ -19,8 +17,6 @@ from sanoscope.console import say
 from sanoscope.errors import DataError, ImageError, ModelError, OptionError
 from sanoscope.findings import Findings
 from sanoscope.fit_record import fit_record, run_record, unreadable_notes
-from sanoscope.networks.network import Network
-from sanoscope.parameters import counts_of
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.provenance import environment
@@ -30,7 +26,6 @@ from sanoscope.scoring.inference import Inference
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
 from sanoscope.scoring.trivial import TrivialScores
 from sanoscope.showing import Showing
-from sanoscope.training.batches import derived_seed
 from sanoscope.training.devices import choose_device, mixed_precision
 from sanoscope.training.plain import Surroundings
 from sanoscope.training.run_record import begin_run
@@ -116,11 +111,7 @@ class Detector:
             TrainingError: If the loss runs away.
             ModelError: If a resumed run was started with other settings or data.
         """
-        # What these refuse is better known before the training than after it.
-        build_scoring(self.recipe, {})
-        build_postprocessing(self.recipe)
-        for part in {"objective", "training", "decision"} & self.recipe.parts.keys():
-            self.recipe.build(part)
+        fitting.require_sound(self.recipe)
         train, validation = self._sides(cases, validation)
         selected = self.recipe.build("data").choose(train, validation, self.seed)
         self.preparation_: Preparation = self.recipe.build("preparation")
@@ -133,11 +124,15 @@ class Detector:
                 say(note)
         self.provenance_ = fit_record(self.recipe, self.seed, self.device, selected, pictures, held_out)
         # Before anything is written, as weights may be missing or sizes not fit.
-        self.network_ = self._new_network()
+        self.network_ = fitting.new_network(self.recipe, self.preparation_, self.seed)
         folder = Path(folder) if folder else None
         if folder:
             begin_run(folder, run_record(self.recipe, self.seed, self.provenance_), resume)
-        self._train(training, held_out, Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds))
+        surroundings = Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds)
+        self.history_, facts = fitting.train(
+            self.recipe, self.network_, self.preparation_, training, held_out, surroundings
+        )
+        self.provenance_["training"] |= facts
         self.trivial_ = TrivialScores().fit(
             len(pictures), lambda rows: self.preparation_.tensors(pictures.batch(rows)).numpy(), self.seed
         )
@@ -146,42 +141,9 @@ class Detector:
         self._learn_scoring(pictures)
         return self._calibrated(held_out, pictures)
 
-    def _new_network(self) -> Network:
-        assert self.preparation_.form_ is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(self.seed))
-            network: Network = self.recipe.build(
-                "network", in_channels=self.preparation_.form_.channels, image_size=self.preparation_.image_size
-            )
-            network.initialise()
-        return network
-
-    def _train(self, pictures: Pictures, held_out: Pictures, surroundings: Surroundings) -> None:
-        begun = time.monotonic()
-        normals = held_out.subset([i for i, case in enumerate(held_out.cases) if case.label != 1])
-        self.history_: list[dict[str, float]] = self.recipe.build("training").run(
-            self.network_,
-            # What is learned in closed form has none.
-            self.recipe.build("objective") if "objective" in self.recipe.parts else None,
-            self.preparation_.intensity,
-            pictures,
-            normals,
-            surroundings,
-            self.preparation_.augmentation,
-        )
-        counts = counts_of(self.network_, build_scoring(self.recipe, {}))
-        self.provenance_["training"] |= {
-            "seconds": round(time.monotonic() - begun, 1),
-            "epochs": len(self.history_),
-            "parameters": counts.training,
-            "parameters in inference": counts.inference,
-        }
-
     def _learn_scoring(self, pictures: Pictures) -> None:
         self.scoring_learned_: dict[str, np.ndarray] = {}
-        inference = self._inference()
-        sample = pictures.evenly(LEARNED_IMAGES)
-        self.scoring_learned_ = inference.scoring.learn(inference.network, inference.prepared(sample))
+        self.scoring_learned_ = self._inference().learn(pictures.evenly(LEARNED_IMAGES))
 
     def calibrate(self, cases: Cases | np.ndarray | str | Path, validation: Cases | np.ndarray | None = None) -> Self:
         """Find thresholds anew for the options of scoring and post-processing in force; nothing is trained.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -80,3 +81,10 @@ class Embedding(Network):
                 for one in maps
             ]
         return torch.cat(enlarged, dim=1)
+
+
+# Of what methods remember: features of whole images; of each place a mean and a whitening matrix, for some channels;
+# and features of places, wherever they are.
+with_neighbours = partial(Embedding, remembered=("features",))
+with_gaussians = partial(Embedding, remembered=("channels", "means", "whitening"))
+with_patches = partial(Embedding, remembered=("patches",))

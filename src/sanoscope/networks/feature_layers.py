@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sanoscope.errors import OptionError, nearest
+from sanoscope.networks.inception_resnet import inception_resnet
 from sanoscope.networks.resnet import ResNetTrunk
 from sanoscope.networks.squeezenet import squeezenet
 from sanoscope.networks.vgg import vgg
@@ -29,13 +30,20 @@ def _resnet18() -> Children:
         yield name, "conv1" if name == "relu" else layer, module
 
 
-# The part of torchvision's network that features come from, empty for all of it; and its modules in order.
+def _inception_resnet_v2() -> Children:
+    for name, module in inception_resnet():
+        # The layers that Ouardini et al. take: not those after residual blocks, where timm's feature maps end.
+        yield name, None if name.startswith(("repeat", "block")) else name, module
+
+
+# The part of the published network that features come from, empty for all of it; and its modules in order.
 NETWORKS: dict[str, tuple[str, Callable[[], Children]]] = {
     "vgg19": ("features", partial(_numbered, partial(vgg, "vgg19"))),
     "vgg16": ("features", partial(_numbered, partial(vgg, "vgg16"))),
     "vgg11_bn": ("features", partial(_numbered, partial(vgg, "vgg11_bn"))),
     "resnet18": ("", _resnet18),
     "squeezenet1_1": ("features", partial(_numbered, squeezenet)),
+    "inception_resnet_v2": ("", _inception_resnet_v2),
 }
 
 
@@ -47,7 +55,7 @@ def _ends(name: str) -> dict[str, str]:
 # The module that each layer ends with.
 ENDS = {name: _ends(name) for name in NETWORKS}
 
-# The layers of each network, from shallow to deep; all are taken after their ReLU.
+# The layers of each network, from shallow to deep; all are taken after their ReLU, or a pooling.
 LAYERS = {name: tuple(ends) for name, ends in ENDS.items()}
 
 # Of each network the layers for images of 8, 16, 32 and 64 pixels, as training grows.
@@ -57,6 +65,7 @@ GROWING_LAYERS = {
     "vgg11_bn": ("r11", "r21", "r31", "r32"),
     "resnet18": ("conv1", "layer1", "layer2", "layer3"),
     "squeezenet1_1": ("conv1", "fire2", "fire3", "fire5"),
+    "inception_resnet_v2": ("conv2d_1a", "conv2d_2b", "conv2d_4a", "mixed_5b"),
 }
 
 
@@ -64,7 +73,6 @@ GROWING_LAYERS = {
 LEVELS = ("level1", "level2", "level3", "level4")
 
 
-@cache
 def layer_shape(name: str, layer: str, image_size: int) -> tuple[int, int, int]:
     """Channels, height and width of a layer's features of square images.
 
@@ -72,17 +80,30 @@ def layer_shape(name: str, layer: str, image_size: int) -> tuple[int, int, int]:
         OptionError: If there is no such network or layer, or the images are too small for it.
     """
     check_layers(name, [layer])
+    shapes = _shapes(name, image_size)
+    if layer not in shapes:
+        raise OptionError(
+            f"preparation.image_size={image_size} is too small for layer {layer} of {name}; set a larger one or a "
+            "shallower network.layers"
+        )
+    return shapes[layer]
+
+
+@cache
+def _shapes(name: str, image_size: int) -> dict[str, tuple[int, int, int]]:
+    """Shapes of all layers that square images are not too small for."""
+    shapes: dict[str, tuple[int, int, int]] = {}
     with torch.device("meta"):
-        trunk = trunk_of(name, [layer])
-        try:
-            features = trunk(torch.empty(2, 3, image_size, image_size))
-        except RuntimeError as error:
-            raise OptionError(
-                f"preparation.image_size={image_size} is too small for layer {layer} of {name}; set a larger one or a "
-                "shallower network.layers"
-            ) from error
-    channels, height, width = features.shape[1:]
-    return channels, height, width
+        features = torch.empty(1, 3, image_size, image_size)
+        for _, layer, module in NETWORKS[name][1]():
+            try:
+                features = module.eval()(features)
+            except RuntimeError:  # nothing would be left of them
+                break
+            if layer:
+                channels, height, width = features.shape[1:]
+                shapes[layer] = channels, height, width
+    return shapes
 
 
 def by_level(name: str, layer: str) -> str:

@@ -14,8 +14,12 @@ from sanoscope.networks.feature_layers import ENDS, NETWORKS, check_layers, laye
 from sanoscope.networks.folding import folded
 from sanoscope.networks.pretrained import URLS, fill, module_after, published_weights
 
-# Of the RGB images in [0, 1] that torchvision's networks were trained on.
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Mean and deviation by which RGB images in [0, 1] were normalised where a network was trained: ImageNet's own, but for
+# those named.
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALISATIONS = {"inception_resnet_v2": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))}
+# Side of images that no layer of any network is too deep for.
+AMPLE = 128
 
 # A channel that hardly ever fires would outweigh all others once it does, and one that never does, rounding errors:
 # none is divided by less than this share of the layer's mean deviation.
@@ -34,8 +38,8 @@ class FeatureNetwork(nn.Module):
         name: A key of ``LAYERS``.
         layers: Of ``LAYERS[name]``, those whose features are wanted.
         in_channels: Channels of the images: 1, which are replicated, or 3.
-        weights: Local file of the weights in torchvision's naming, which may end after the deepest layer; None loads
-            them by name.
+        weights: Local file of the weights by their published names, which may end after the deepest layer; None
+            loads them by name.
 
     Raises:
         OptionError: If there is no such network or layer, or images have other channels.
@@ -56,10 +60,11 @@ class FeatureNetwork(nn.Module):
         self.name, self.layers, self.weights = name, tuple(layers), weights
         self.ends = {ENDS[name][layer]: layer for layer in layers}
         self.trunk = folded(trunk_of(name, layers)).requires_grad_(False)
-        self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("image_deviation", torch.tensor(IMAGENET_DEVIATION)[:, None, None], persistent=False)
+        mean, deviation = NORMALISATIONS.get(name, IMAGENET)
+        self.register_buffer("image_mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("image_deviation", torch.tensor(deviation)[:, None, None], persistent=False)
         for layer in layers:
-            channels = layer_shape(name, layer, 64)[0]
+            channels = layer_shape(name, layer, AMPLE)[0]
             self.register_buffer(f"mean_{layer}", torch.zeros(channels, 1, 1))
             self.register_buffer(f"deviation_{layer}", torch.ones(channels, 1, 1))
         self.register_buffer("known", torch.tensor(False))

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from sanoscope.errors import ModelError
 
-# torchvision's files; the eight digits are the start of their SHA-256, which the download is checked against.
+# torchvision's files, and timm's; the eight digits start their SHA-256, which the download is checked against.
 URLS = {
+    "inception_resnet_v2": "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
+    "inception_resnet_v2-940b1cd6.pth",
     "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
     "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
     "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
@@ -25,9 +27,9 @@ def load_pretrained(trunk: nn.Module, name: str, file: str | None, option: str) 
     """Fill a backbone with published weights; its classifier, if the file has one, is left out.
 
     Args:
-        trunk: The module, with torchvision's parameter names.
+        trunk: The module, with the published parameter names.
         name: A key of ``URLS``.
-        file: A local file in torchvision's naming; None downloads, once, into torch's own cache.
+        file: A local file with the same names; None downloads, once, into torch's own cache.
         option: The prefix of the options that lead here, for messages.
 
     Raises:
@@ -40,7 +42,7 @@ def load_pretrained(trunk: nn.Module, name: str, file: str | None, option: str) 
 
 
 def published_weights(name: str, file: str | None, option: str, or_else: str = "") -> dict[str, Tensor]:
-    """Published weights by torchvision's names.
+    """Published weights by their published names.
 
     Args:
         name: As of ``load_pretrained``.
@@ -72,7 +74,7 @@ def fill(trunk: nn.Module, weights: dict[str, Tensor], name: str, file: str | No
     except RuntimeError as error:
         difference = shorten(str(error).partition("\n")[2], 160)
         raise ModelError(
-            f"{file or URLS[name]}: does not hold the weights of {name} in torchvision's naming "
+            f"{file or URLS[name]}: does not hold the weights of {name} by their published names "
             f"({difference}); set {option}.weights to a file that does"
         ) from error
 

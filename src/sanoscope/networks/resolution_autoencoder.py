@@ -169,8 +169,14 @@ def levels_of(image_size: int, latent_resolution: int) -> int:
     return levels
 
 
-def widths_of(widths: Sequence[int], levels: int, image_size: int) -> tuple[int, ...]:
+def widths_of(widths: Sequence[int], levels: int, image_size: int, option: str = "network.widths") -> tuple[int, ...]:
     """A width for each resolution; a single one is for all.
+
+    Args:
+        widths: As given by ``option``.
+        levels: How many resolutions there are.
+        image_size: The highest one.
+        option: That named them.
 
     Raises:
         OptionError: If there are others.
@@ -180,7 +186,7 @@ def widths_of(widths: Sequence[int], levels: int, image_size: int) -> tuple[int,
     if len(widths) != levels:
         sides = ", ".join(str(image_size // 2**level) for level in range(levels))
         raise OptionError(
-            f"network.widths={list(widths)} are {len(widths)} where there are {levels} resolutions ({sides}); give "
+            f"{option}={list(widths)} are {len(widths)} where there are {levels} resolutions ({sides}); give "
             "one for each, or a single one for all"
         )
     return tuple(widths)

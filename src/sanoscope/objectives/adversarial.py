@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ def wasserstein_generator_loss(fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(gradient: Tensor) -> Tensor:
-    """``(‖g‖ − 1)²``, the mean over the batch, of a critic's gradient ``(B, C, H, W)`` by its images."""
+    """``(‖g‖ − 1)²``, the mean over the batch, of a critic's gradient ``(B, …)`` by what it judges."""
     norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)  # (B,)
     return (norm - 1).square().mean()
 
@@ -64,20 +65,61 @@ GAMES = {
 }
 
 
-class AdversarialELBO(LogitELBO):
-    """The negative ELBO, or reconstruction error, with a game against a critic and feature matching.
+class AdversarialGame:
+    """A game against a critic, which is all that a generator of images from noise is trained for.
+
+    Args:
+        game: One of ``GAMES``.
+        penalty: Weight of the gradient penalty, in a game that has one.
+    """
+
+    drift = 0.0
+
+    def __init__(self, game: str = "dcgan", penalty: float = 0.0) -> None:
+        self.game = GAMES[game]
+        self.penalty = penalty
+
+
+class AgainstCritic(AdversarialGame, ABC):
+    """What a critic adds to the loss of what makes images: a game against it, and feature matching.
+
+    Args:
+        game: See ``AdversarialGame``.
+        adversarial: Weight of the generator's loss in the game; 0 leaves it out.
+        features: Weight of the error of the critic's features; 0 leaves it out.
+        penalty: See ``AdversarialGame``.
+    """
+
+    def __init__(self, game: str, adversarial: float, features: float, penalty: float) -> None:
+        super().__init__(game, penalty)
+        self.adversarial = adversarial
+        self.features = features
+
+    @abstractmethod
+    def __call__(self, *given: Any) -> Terms:
+        """The terms without what the critic adds."""
+
+    def with_adversarial(self, terms: Terms, fake: Tensor) -> Terms:
+        """The terms with the generator's loss, of the judgements ``(B,)`` of reconstructions."""
+        return added(terms, "adversarial", self.adversarial, self.game.generator(fake))
+
+    def with_features(self, terms: Terms, real: Tensor, fake: Tensor) -> Terms:
+        """The terms with the error of features ``(B, K, h, w)`` of images and of their reconstructions."""
+        return added(terms, "features", self.features, feature_error(real, fake).mean())
+
+
+class AdversarialELBO(LogitELBO, AgainstCritic):
+    """The negative ELBO, or reconstruction error, with what a critic adds.
 
     Args:
         reconstruction: See ``LogitELBO``, as ``reduction`` and ``beta``.
         reduction: See there.
-        game: One of ``GAMES``.
-        adversarial: Weight of the generator's loss in the game; 0 leaves it out.
-        features: Weight of the error of the critic's features; 0 leaves it out.
-        penalty: Weight of the gradient penalty, in a game that has one.
-        beta: See there.
+        game: See ``AgainstCritic``, as all others.
+        adversarial: See there.
+        features: See there.
+        penalty: See there.
+        beta: See ``LogitELBO``.
     """
-
-    drift = 0.0
 
     def __init__(
         self,
@@ -89,19 +131,8 @@ class AdversarialELBO(LogitELBO):
         penalty: float,
         beta: float | None = None,
     ) -> None:
-        super().__init__(reconstruction, reduction, beta)
-        self.game = GAMES[game]
-        self.adversarial = adversarial
-        self.features = features
-        self.penalty = penalty
-
-    def with_adversarial(self, terms: Terms, fake: Tensor) -> Terms:
-        """The terms with the generator's loss, of the judgements ``(B,)`` of reconstructions."""
-        return added(terms, "adversarial", self.adversarial, self.game.generator(fake))
-
-    def with_features(self, terms: Terms, real: Tensor, fake: Tensor) -> Terms:
-        """The terms with the error of features ``(B, K, h, w)`` of images and of their reconstructions."""
-        return added(terms, "features", self.features, feature_error(real, fake).mean())
+        LogitELBO.__init__(self, reconstruction, reduction, beta)
+        AgainstCritic.__init__(self, game, adversarial, features, penalty)
 
 
 def added(terms: Terms, name: str, weight: float, value: Tensor) -> Terms:

@@ -28,6 +28,11 @@ def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
     return (images - reconstructions.float()).square().flatten(1).sum(1)
 
 
+def absolute_error(images: Tensor, reconstructions: Tensor) -> Tensor:
+    """Mean of ``|x − x̂|`` over channels and pixels of each image: ``(B, C, H, W)`` twice to ``(B,)``."""
+    return (images - reconstructions.float()).abs().flatten(1).mean(1)
+
+
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     """``−½ Σ (1 + logσ² − μ² − σ²)`` over latent dimensions: ``(B, L)`` twice to ``(B,)``, to N(0, I)."""
     return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sanoscope.errors import OptionError
 from sanoscope.objectives.adversarial import GAMES, added
-from sanoscope.objectives.elbo import Terms
+from sanoscope.objectives.elbo import Terms, absolute_error
 
 # Features of an image that are all but 0 say nothing to divide by; normalised ones of real images are about 1.
 LEAST_SIZE = 1e-6
@@ -59,11 +59,6 @@ def perceptual_error(features: Features, others: Features, weights: Mapping[str,
     return torch.stack(errors).sum(0)
 
 
-def pixel_error(images: Tensor, reconstructions: Tensor) -> Tensor:
-    """Mean absolute error of each image on its own scale, ``(B, C, H, W)`` twice to ``(B,)``."""
-    return (images - reconstructions.float()).abs().flatten(1).mean(1)
-
-
 class PerceptualObjective:
     """``ℓ + w L1``, means over the batch, where ``ℓ`` is the perceptual error; and the terms of a game, if any.
 
@@ -96,7 +91,7 @@ class PerceptualObjective:
         """
         perceptual = error.mean()
         terms = Terms(perceptual, {"perceptual": perceptual.detach(), "loss": perceptual.detach()})
-        return added(terms, "l1", self.l1, pixel_error(images, reconstructions).mean()) if self.l1 else terms
+        return added(terms, "l1", self.l1, absolute_error(images, reconstructions).mean()) if self.l1 else terms
 
     def with_adversarial(self, terms: Terms, fake: Tensor) -> Terms:
         """The terms with the generator's loss, of the judgements ``(B,)`` of reconstructions."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sanoscope.errors import DataError, OptionError
 
+# Those that need nothing to be done to an image before.
 MODES = ("unit", "symmetric", "z-score", "percentiles", "maximum")
 # Enough for a percentile to three digits, and small enough to sort in memory.
 SAMPLED_PIXELS = 5_000_000
@@ -22,12 +23,13 @@ class Intensity:
     for deeper integers the bit depth that the training normals use, so 12 bits in a 16-bit file fill the
     range; for floats [0, 1] or, beyond it, the training range); ``z-score`` to zero mean and unit variance
     of the foreground; ``percentiles`` to [0, 1] between two percentiles of the foreground; ``maximum`` divided by
-    the largest training value. Images that ``OwnScale`` has scaled need nothing learned: unfitted, values stay as
-    they are but for the background and the limits. Values are never clipped unless ``clip`` is set, since a value
-    beyond the training range is itself a finding.
+    the largest training value; ``contrast`` to [0, 1] by the least and the largest training value, of images whose
+    contrast ``OwnScale`` has normalised. Images that it has scaled otherwise need nothing learned: unfitted, values
+    stay as they are but for the background and the limits. Values are never clipped unless ``clip`` is set, since a
+    value beyond the training range is itself a finding.
 
     Args:
-        mode: One of ``MODES``.
+        mode: One of ``MODES``, or of those of ``OwnScale``.
         percentiles: The lower and upper percentile.
         clip: Limit values to ±clip after z-scoring, or to the target range otherwise; 0 is off.
     """
@@ -77,6 +79,8 @@ class Intensity:
             self.offset_, self.scale_ = float(bottom), max(float(top - bottom), 1e-6)
         elif self.mode == "maximum":
             self.offset_, self.scale_ = 0.0, max(high, 1e-6)
+        elif self.mode == "contrast":
+            self.offset_, self.scale_ = low, max(high - low, 1e-6)
         else:
             bottom, top = full_scale(dtype, low, high)
             self.offset_, self.scale_ = bottom, top - bottom

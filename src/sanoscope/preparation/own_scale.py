@@ -10,7 +10,9 @@ from sanoscope.errors import OptionError
 from sanoscope.preparation.geometry import Picture, StillStep
 from sanoscope.preparation.volume_statistics import VolumeStatistics
 
-MODES = ("z-score", "percentiles", "maximum", "robust")
+MODES = ("z-score", "percentiles", "maximum", "robust", "contrast")
+# Those that have no statistics but the image's own.
+IMAGE_MODES = ("robust", "contrast")
 STATISTICS = ("image", "volume")
 # Values that differ by less, relative to their mean, are one value: float32 holds hardly more digits.
 MEDIAN_AT, RANGE_WIDE = 0.4, 0.1
@@ -29,6 +31,8 @@ class OwnScale(StillStep):
             ``"percentiles"`` to [0, 1] between two percentiles of the foreground;
             ``"robust"`` the foreground's median at 0.4 and its interquartile range 0.1 wide, within [0, 1], where the
             background becomes 0: a lesion hardly moves them, and is far above them;
+            ``"contrast"`` zero mean and unit mean absolute value of the foreground, the background becomes 0: what Ruff
+            et al. call global contrast normalisation by the L1 norm;
             ``"maximum"`` divided by the largest value, to [0, 1] where none is negative.
         statistics: ``"image"``; or ``"volume"``, of the non-zero voxels of the volume that the image is a slice of,
             and of the image where it is none.
@@ -40,7 +44,7 @@ class OwnScale(StillStep):
     percentiles: tuple[float, ...] = (1.0, 99.0)
 
     def __post_init__(self) -> None:
-        if self.mode in ("percentiles", "robust") and self.statistics == "volume":
+        if self.mode in ("percentiles", *IMAGE_MODES) and self.statistics == "volume":
             raise OptionError(
                 "preparation.statistics=volume goes with preparation.intensity=z-score or maximum; "
                 f"{self.mode} is of the image"
@@ -57,7 +61,7 @@ class OwnScale(StillStep):
         pixels = ((picture.pixels.astype(np.float64) - offset) / scale).astype(np.float32)
         if self.mode == "robust":
             pixels = (MEDIAN_AT + RANGE_WIDE * pixels).clip(0, 1)
-        if self.mode in ("z-score", "robust") and picture.foreground is not None:
+        if self.mode in ("z-score", *IMAGE_MODES) and picture.foreground is not None:
             pixels[~picture.foreground] = 0
         return replace(picture, pixels=pixels, trace=(*picture.trace, ()))
 
@@ -74,6 +78,9 @@ class OwnScale(StillStep):
         values = values.astype(np.float64)
         if self.mode == "z-score":
             return float(values.mean()), float(values.std())
+        if self.mode == "contrast":
+            mean = values.mean()
+            return float(mean), float(np.abs(values - mean).mean())
         if self.mode == "robust":
             low, median, high = np.percentile(values, (25, 50, 75))
             return float(median), float(high - low)

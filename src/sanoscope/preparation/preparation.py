@@ -18,7 +18,7 @@ from sanoscope.preparation.erosion import eroded
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, GeometryStep, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching, match_to_reference
 from sanoscope.preparation.intensity import Intensity
-from sanoscope.preparation.own_scale import MODES, STATISTICS, OwnScale
+from sanoscope.preparation.own_scale import IMAGE_MODES, MODES, STATISTICS, OwnScale
 from sanoscope.preparation.pictures import Form, Pictures
 
 # How many pictures are looked at together when learning intensities: a few megabytes.
@@ -43,8 +43,9 @@ class Preparation:
         random_crop: Side in pixels of the file of the centre crop that training takes random crops of ``crop_size``
             from; 0 is off.
         equalisation: ``none``, or ``histogram`` for ``Equalisation``.
-        intensity: ``unit``, ``symmetric``, ``z-score``, ``percentiles``, ``maximum`` or ``robust``.
-        statistics: ``training``, ``image`` or ``volume``, for the last three.
+        intensity: ``unit``, ``symmetric``, ``z-score``, ``percentiles``, ``maximum``, ``robust`` or
+            ``contrast``.
+        statistics: ``training``, ``image`` or ``volume``; see ``OwnScale``.
         percentiles: Lower and upper percentile.
         clip: See ``Intensity``.
         matching: ``none``, or ``histogram`` to match every image to a training slice.
@@ -109,7 +110,7 @@ class Preparation:
                 f"augmentation={augmentation} move training images; set preparation.foreground=none"
             )
         self.augmentation = augmentation_of(augmentation, clip, crop=image_size if random_crop else 0)
-        self._learns_intensity = not own
+        self._learns_intensity = not own or intensity == "contrast"
         self._matching = matching
         self._least_foreground = least_foreground
         self._erosion = erosion
@@ -223,8 +224,8 @@ def _has_own_scale(intensity: str, statistics: str) -> bool:
         OptionError: If the kind of intensity has no such statistics.
     """
     if statistics not in STATISTICS:
-        if intensity == "robust":
-            raise OptionError("preparation.intensity=robust is of each image; set preparation.statistics=image")
+        if intensity in IMAGE_MODES:
+            raise OptionError(f"preparation.intensity={intensity} is of each image; set preparation.statistics=image")
         return False
     if intensity not in MODES:
         raise OptionError(

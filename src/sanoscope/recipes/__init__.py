@@ -10,8 +10,15 @@ from sanoscope.recipes import (
     brain_gans,
     brain_maps,
     constrained_attention,
+    deep_energy,
+    deep_geo,
+    deep_isolation_forest,
     deep_perceptual,
+    deep_svdd,
+    frozen_features,
     histopathology_vae,
+    image_gans,
+    piad,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -24,6 +31,13 @@ RECIPES: dict[str, Recipe] = {
         *brain_gans.RECIPES,
         *brain_maps.RECIPES,
         *deep_perceptual.RECIPES,
+        *frozen_features.RECIPES,
+        *deep_isolation_forest.RECIPES,
+        *deep_geo.RECIPES,
+        *deep_svdd.RECIPES,
+        *deep_energy.RECIPES,
+        *piad.RECIPES,
+        *image_gans.RECIPES,
     )
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanoscope.recipe import Option, Part, Recipe
-from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, PREPARATION, TRAINING, sourced
+from sanoscope.recipes.parts import DATA, DECISION, POSTPROCESSING, PREPARATION, SCORING_PRECISION, TRAINING, sourced
 from sanoscope.recipes.public_collections import AP, CAMELYON16, EQUALISED, NIH, PA
 from sanoscope.search_space import Bundles, Choices, Dimension
 
@@ -20,11 +20,11 @@ CODE = "released code"
 BOTH = "paper and released code"
 MEASURED = "minutes on two cores, measured on chest X-rays; the presets have the paper's values"
 
-_PREPARATION = sourced(PREPARATION, BOTH, image_size=64, interpolation="bilinear").updated(
+PERCEPTUAL_PREPARATION = sourced(PREPARATION, BOTH, image_size=64, interpolation="bilinear").updated(
     intensity=Option("symmetric", "[-1, 1], from which features take their input", BOTH, choices=("symmetric",)),
 )
 
-_NETWORK = Part(
+NETWORK = Part(
     "sanoscope.networks.perceptual_autoencoder:PerceptualAutoencoder",
     {
         "latent": Option(16, "channels of the latent", CODE, minimum=1),
@@ -69,7 +69,7 @@ _NETWORK = Part(
     },
 )
 
-_OBJECTIVE = Part(
+OBJECTIVE = Part(
     "sanoscope.objectives.perceptual:PerceptualObjective",
     {
         "layer_weights": Option((1.0,), "of the layers; a single one is for all", BOTH, minimum=0),
@@ -88,14 +88,14 @@ _OBJECTIVE = Part(
 )
 
 _NOT_COMPILED = {name: option for name, option in TRAINING.options.items() if name != "compile"}
-_TRAINING = sourced(
+STEPS = sourced(
     Part("sanoscope.training.perceptual:PerceptualTraining", _NOT_COMPILED),
     CODE,
     optimizer="adam",
     weight_decay=0.0,
 )
-_TRAINING = sourced(_TRAINING, MEASURED, batch_size=32, learning_rate=5e-3, schedule="cosine", max_iterations=3000)
-_TRAINING = sourced(_TRAINING, "iterations say how long", epochs=100_000).extended(
+STEPS = sourced(STEPS, MEASURED, batch_size=32, learning_rate=5e-3, schedule="cosine", max_iterations=3000)
+STEPS = sourced(STEPS, "iterations say how long", epochs=100_000).extended(
     phase_iterations=Option(
         20_000, "steps of each phase while the network grows; the last phase has all others", CODE, minimum=1
     ),
@@ -117,7 +117,7 @@ _TRAINING = sourced(_TRAINING, "iterations say how long", epochs=100_000).extend
     betas=Option((0.9, 0.999), "decays of both optimisers' moments against a critic", CODE, minimum=0),
 )
 
-_SCORING = Part(
+PERCEPTUAL_SCORING = Part(
     "sanoscope.scoring.perceptual:PerceptualScoring",
     {
         "score": Option(
@@ -135,12 +135,7 @@ _SCORING = Part(
         "also": Option(
             "all", "other scores and maps computed beside them", "they cost little", choices=("all", "none")
         ),
-        "precision": Option(
-            "float32",
-            "arithmetic of scoring; auto takes bfloat16 where the processor has units for it",
-            "the same scores on every machine",
-            choices=("auto", "float32", "bfloat16"),
-        ),
+        "precision": SCORING_PRECISION,
     },
     given={"layer_weights": "objective.layer_weights", "l1": "objective.l1"},
 )
@@ -247,11 +242,11 @@ DEEP_PERCEPTUAL_AUTOENCODER = Recipe(
     PAPER,
     {
         "data": DATA,
-        "preparation": _PREPARATION,
-        "network": _NETWORK,
-        "objective": _OBJECTIVE,
-        "training": _TRAINING,
-        "scoring": _SCORING,
+        "preparation": PERCEPTUAL_PREPARATION,
+        "network": NETWORK,
+        "objective": OBJECTIVE,
+        "training": STEPS,
+        "scoring": PERCEPTUAL_SCORING,
         "postprocessing": POSTPROCESSING,
         "decision": DECISION,
     },

@@ -107,10 +107,11 @@ PREPARATION = Part(
         ),
         "intensity": Option(
             "symmetric",
-            "[0, 1], [-1, 1], zero mean and unit variance, [0, 1] between two percentiles, divided by the maximum, or "
-            "the foreground's median at 0.4 and its interquartile range 0.1 wide",
+            "[0, 1], [-1, 1], zero mean and unit variance, [0, 1] between two percentiles, divided by the maximum, "
+            "the foreground's median at 0.4 and its interquartile range 0.1 wide, or zero mean and unit mean absolute "
+            "value, then [0, 1] by the range of training normals",
             "outputs end in Tanh",
-            choices=("unit", "symmetric", "z-score", "percentiles", "maximum", "robust"),
+            choices=("unit", "symmetric", "z-score", "percentiles", "maximum", "robust", "contrast"),
         ),
         "statistics": Option(
             "training",
@@ -214,6 +215,13 @@ DECISION = Part(
     },
 )
 
+OTHER_SCORES = Option("all", "other scores computed beside it", "they cost little", choices=("all", "none"))
+SCORING_PRECISION = Option(
+    "float32",
+    "arithmetic of scoring; auto takes bfloat16 where the processor has units for it",
+    "the same scores on every machine",
+    choices=("auto", "float32", "bfloat16"),
+)
 # Scores that weigh the KL term do so as the training did.
 BETA_OF_TRAINING = {"beta": "objective.beta"}
 
@@ -223,16 +231,13 @@ RECONSTRUCTION_SCORING = Part(
         "score": Option(
             "mse", "the score that decides", "sees where pixels differ", choices=("wasserstein", "mse", "elbo", "kl")
         ),
-        "also": Option("all", "other scores computed beside it", "they cost little", choices=("all", "none")),
+        "also": OTHER_SCORES,
         "latent": Option(
             "mean", "posterior mean, or a seeded sample of it", "no noise in the score", choices=("mean", "sample")
         ),
         "samples_seed": Option(0, "seed of the sampled latents", "any would do", minimum=0),
-        "precision": Option(
-            "float32",
-            "arithmetic of scoring; auto takes bfloat16 where the processor has units for it",
-            "the same scores on every machine; bfloat16 moves them by up to 2 %",
-            choices=("auto", "float32", "bfloat16"),
+        "precision": replace(
+            SCORING_PRECISION, source="the same scores on every machine; bfloat16 moves them by up to 2 %"
         ),
     },
     given=BETA_OF_TRAINING,

@@ -96,7 +96,7 @@ class Inference:
         scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
         maps = {name: np.empty(shape, np.float32) for name in (*kept, *(MAP_NAMES if all_maps else ()))}
         # Scores of other maps, and of maps that change once all are there, are taken at the end.
-        later = bool(kept) and (self.postprocessing.active or all_maps)
+        later = self.postprocessing.active or all_maps
         looked_at = np.ones(shape, bool) if later else None
 
         def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
@@ -124,7 +124,7 @@ class Inference:
             for name in kept:
                 maps[name] = self.postprocessing.of_volumes(maps[name], pictures.cases, looked_at)
                 map_scores[name] = self._scores_of(maps[name], looked_at)
-        if kept and self.postprocessing.active:
+        if self.postprocessing.active:
             scores |= map_scores[kept[0]]
         return BatchResult(scores, maps, map_scores, self._foreground(pictures) if all_maps else None)
 
@@ -140,6 +140,11 @@ class Inference:
             foreground for rows in self._batches(len(pictures)) if (foreground := pictures.batch(rows)[1]) is not None
         ]
         return np.concatenate(found) if found else None
+
+    def learn(self, pictures: Pictures) -> dict[str, np.ndarray]:
+        """What scoring finds out of training normals, in the arithmetic that it scores in."""
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
+            return self.scoring.learn(self.network, self.prepared(pictures))
 
     def prepared(self, pictures: Pictures) -> PreparedBatches:
         """The pictures as the network gets them, batch by batch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -18,7 +18,7 @@ from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
 from sanoscope.objectives.logit_elbo import reconstruction_error
 from sanoscope.scoring.look import Look
 from sanoscope.scoring.map_reading import MapReading, NormalMaps
-from sanoscope.scoring.scored import Scored, deciding_first, inside_only, map_score
+from sanoscope.scoring.scored import Scored, Scoring, deciding_first, inside_only, map_score
 
 # With a posterior, and without.
 VARIATIONAL_SCORES = ("map-mean", "map-max", "elbo", "kl", "mse")
@@ -29,7 +29,7 @@ NORMAL_INSIDE = "normal inside"
 NORMALS = 256
 
 
-class MapScoring(ABC):
+class MapScoring(Scoring):
     """Raw maps of a look at an image, read against training normals, and scores of the image.
 
     Scores: ``map-mean`` and ``map-max`` of the deciding map; ``elbo``, binary cross-entropy and β KL, means over pixels
@@ -71,11 +71,9 @@ class MapScoring(ABC):
         sign: int = 1,
     ) -> None:
         scores = self.known_scores(beta)
+        super().__init__(deciding_first("score", score, scores, scores if also == "all" else ()), precision)
         self.map_names = deciding_first("map", map, self.maps, self.maps if also == "all" else ())
-        self.names = deciding_first("score", score, scores, scores if also == "all" else ())
-        self.precision = precision
         self.beta = beta
-        self.learned: dict[str, np.ndarray] = {}
         self._readings = {name: MapReading(scaling, centring == "median", sign, smoothing) for name in self.map_names}
 
     @classmethod
@@ -128,21 +126,12 @@ class MapScoring(ABC):
         from_map = self.names[0].startswith("map-") and self.map_names[0] in self.differentiated
         return encoding if from_map else [*encoding, network.decoder]
 
-    def looked_at(self, inside: Tensor | None) -> Tensor | None:
-        """See ``Scoring.looked_at``."""
-        return inside
-
     def deciding(self, network: LogitAutoencoder, images: Tensor, inside: Tensor | None = None) -> Tensor:
         """The deciding score alone, ``(B,)``, with no gradient that it does not need."""
         score = self.names[0]
         names = self.map_names[:1] if score.startswith("map-") else ()
         look = self._look(network, images, inside, names)
         return self.score(score, look, {name: self._read(name, look) for name in names})
-
-    def latents(self, network: LogitAutoencoder, images: Tensor) -> Tensor:
-        """Latents, or posterior means, ``(B, L)``."""
-        with torch.inference_mode():
-            return network.encode(images)[0]
 
     def score(self, name: str, look: Look, maps: dict[str, Tensor]) -> Tensor:
         """A score ``(B,)`` of images, of those that are named in the class's description."""

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
+from sanoscope.objectives.elbo import absolute_error
 from sanoscope.objectives.perceptual import (
     perceptual_error,
-    pixel_error,
     relative_error_map,
     weights_of,
 )
-from sanoscope.scoring.scored import MAP_SCORES, Scored, deciding_first, inside_only, map_score
+from sanoscope.scoring.scored import MAP_SCORES, Scored, Scoring, deciding_first, inside_only, map_score
 
 SCORES = ("perceptual", "l1", "mse", *MAP_SCORES)
 MAPS = ("perceptual", "absolute-error")
 
 
-class PerceptualScoring:
+class PerceptualScoring(Scoring):
     """Score images by what of their features the reconstruction lacks.
 
     Scores: ``perceptual``, the relative L1 of features that was trained for, and with an L1 term in training its share
@@ -47,18 +46,10 @@ class PerceptualScoring:
         layer_weights: Sequence[float],
         l1: float,
     ) -> None:
-        self.names = deciding_first("score", score, SCORES, SCORES if also == "all" else ())
+        super().__init__(deciding_first("score", score, SCORES, SCORES if also == "all" else ()), precision)
         self.map_names = deciding_first("map", map, MAPS, MAPS if also == "all" else ())
-        self.precision = precision
-        self.learned: dict[str, np.ndarray] = {}
         self.layer_weights = layer_weights
         self.l1 = l1
-
-    def learn(
-        self, network: PerceptualAutoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]
-    ) -> dict[str, np.ndarray]:
-        """Nothing: the features' statistics are the network's."""
-        return self.learned
 
     @torch.inference_mode()
     def __call__(self, network: PerceptualAutoencoder, images: Tensor, inside: Tensor | None = None) -> Scored:
@@ -79,18 +70,9 @@ class PerceptualScoring:
         maps = {name: inside_only(self._map(name, look, weights), inside)} if needed else {}
         return self._score(self.names[0], look, weights, maps, inside)
 
-    def looked_at(self, inside: Tensor | None) -> Tensor | None:
-        """See ``Scoring.looked_at``."""
-        return inside
-
     def used(self, network: PerceptualAutoencoder) -> list[nn.Module]:
         """See ``Scoring.used``: all but a critic."""
         return [network.encoder, network.decoder, network.perceptual]
-
-    def latents(self, network: PerceptualAutoencoder, images: Tensor) -> Tensor:
-        """Latents ``(B, L)``."""
-        with torch.inference_mode():
-            return network.encode(images)[0].float()
 
     def _score(
         self, name: str, look: _Look, weights: dict[str, float], maps: dict[str, Tensor], inside: Tensor | None
@@ -99,7 +81,7 @@ class PerceptualScoring:
             return map_score(name, maps[self.map_names[0]], inside)
         if name == "mse":
             return (look.images - look.reconstructions).square().flatten(1).mean(1)
-        l1 = pixel_error(look.images, look.reconstructions)
+        l1 = absolute_error(look.images, look.reconstructions)
         return l1 if name == "l1" else perceptual_error(*look.features, weights) + self.l1 * l1
 
     def _map(self, name: str, look: _Look, weights: dict[str, float]) -> Tensor:

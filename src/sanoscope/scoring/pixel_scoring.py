@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sanoscope.errors import ModelError, OptionError
 from sanoscope.networks.autoencoder import VAEOutput, VariationalAutoencoder
@@ -15,7 +15,7 @@ from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl
 from sanoscope.objectives.gaussian_elbo import gaussian_nll, half_squared_error
 from sanoscope.scoring.predictors import ENSEMBLE, PREDICTORS, predictor_maps, signed_gradients
 from sanoscope.scoring.projection import Projection
-from sanoscope.scoring.scored import Scored, deciding_first, inside_only, map_score
+from sanoscope.scoring.scored import Scored, Scoring, deciding_first, inside_only, map_score
 
 PROJECTED = "proj-rec-error"
 MAPS = (*PREDICTORS, PROJECTED)
@@ -24,7 +24,7 @@ SCORES = ("map-max", "map-mean", "elbo", "kl", "mse")
 NORMAL_ERROR = "half_squared_error"
 
 
-class PixelScoring:
+class PixelScoring(Scoring):
     """Maps from a VAE's loss and its gradients with respect to the image, and scores of the image.
 
     Maps: see ``PREDICTORS``, and ``proj-rec-error``, the squared change of an image by ``Projection``.
@@ -74,16 +74,14 @@ class PixelScoring:
                 f"not {list(ensemble_weights)}"
             )
         self.map_names = deciding_first("map", map, MAPS, tuple(PREDICTORS) if also == "all" else ())
-        self.names = deciding_first("score", score, SCORES, SCORES if also == "all" else ())
+        super().__init__(deciding_first("score", score, SCORES, SCORES if also == "all" else ()), precision)
         self.smoothing = smoothing == "gaussian"
         self.foreground_only = inside == "foreground"
         self.ensemble_weights = ensemble_weights
         self.projection = Projection(projection_weight, projection_steps, projection_rate, projection_mask)
         self.projection_score = projection_score
         self.projection_stop = projection_stop
-        self.precision = precision
         self.beta = beta
-        self.learned: dict[str, np.ndarray] = {}
 
     def learn(
         self, network: VariationalAutoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]
@@ -103,10 +101,6 @@ class PixelScoring:
         scores = {name: self._score(name, images, inside, output, maps) for name in self.names}
         return Scored(scores, maps, output.reconstruction)
 
-    def used(self, network: VariationalAutoencoder) -> list[nn.Module]:
-        """See ``Scoring.used``."""
-        return [network]
-
     def looked_at(self, inside: Tensor | None) -> Tensor | None:
         """See ``Scoring.looked_at``."""
         return inside if self.foreground_only else None
@@ -117,11 +111,6 @@ class PixelScoring:
         inside = self.looked_at(inside)
         output, maps = self._look(network, images, inside, self.map_names[:1] if score.startswith("map-") else ())
         return self._score(score, images, inside, output, maps)
-
-    def latents(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
-        """Posterior means ``(B, L)``."""
-        with torch.inference_mode():
-            return network.encode(images)[0].float()
 
     def _look(
         self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None, names: tuple[str, ...]

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sanoscope.errors import OptionError
 from sanoscope.networks.autoencoder import VAEOutput, VariationalAutoencoder
 from sanoscope.objectives.elbo import LOGVAR_RANGE, gaussian_kl, squared_error
 from sanoscope.scoring.noise import noise_of
-from sanoscope.scoring.scored import Scored, inside_only
+from sanoscope.scoring.scored import Scored, Scoring, deciding_first, inside_only
 from sanoscope.scoring.wasserstein import wasserstein
 
 SCORES = ("wasserstein", "mse", "elbo", "kl")
 
 
-class ReconstructionScoring:
+class ReconstructionScoring(Scoring):
     """Score images by their reconstruction.
 
     Scores: ``wasserstein`` between the two intensity distributions; ``mse`` mean squared error; ``elbo`` the
@@ -35,24 +31,15 @@ class ReconstructionScoring:
         beta: Weight of the KL term in ``elbo``; the training's.
     """
 
+    map_names = ("squared-error",)
+
     def __init__(
         self, score: str, also: str, latent: str, samples_seed: int, beta: float, precision: str = "float32"
     ) -> None:
-        if score not in SCORES:
-            raise OptionError(f"unknown score '{score}'; one of {', '.join(SCORES)}")
-        self.names = (score, *(name for name in SCORES if name != score)) if also == "all" else (score,)
-        self.map_names = ("squared-error",)
-        self.learned: dict[str, np.ndarray] = {}
+        super().__init__(deciding_first("score", score, SCORES, SCORES if also == "all" else ()), precision)
         self.latent = latent
         self.samples_seed = samples_seed
-        self.precision = precision
         self.beta = beta
-
-    def learn(
-        self, network: VariationalAutoencoder, batches: Iterable[tuple[Tensor, Tensor | None]]
-    ) -> dict[str, np.ndarray]:
-        """Nothing: errors have a scale of their own."""
-        return self.learned
 
     @torch.inference_mode()
     def __call__(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Scored:
@@ -61,14 +48,6 @@ class ReconstructionScoring:
         residual = (images - output.reconstruction.float()).square().mean(1)  # (B, H, W)
         scores = {name: self._score(name, images, output) for name in self.names}
         return Scored(scores, {"squared-error": inside_only(residual, inside)}, output.reconstruction)
-
-    def used(self, network: VariationalAutoencoder) -> list[nn.Module]:
-        """See ``Scoring.used``."""
-        return [network]
-
-    def looked_at(self, inside: Tensor | None) -> Tensor | None:
-        """See ``Scoring.looked_at``."""
-        return inside
 
     @torch.inference_mode()
     def deciding(self, network: VariationalAutoencoder, images: Tensor, inside: Tensor | None = None) -> Tensor:
@@ -79,11 +58,6 @@ class ReconstructionScoring:
         noise = noise_of(images, network.latent, self.samples_seed) if self.latent == "sample" else None
         output: VAEOutput = network(images, noise)
         return output
-
-    def latents(self, network: VariationalAutoencoder, images: Tensor) -> Tensor:
-        """Posterior means ``(B, L)``."""
-        with torch.inference_mode():
-            return network.encode(images)[0].float()
 
     def _score(self, name: str, images: Tensor, output: VAEOutput) -> Tensor:
         if name == "wasserstein":

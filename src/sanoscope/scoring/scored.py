@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from sanoscope.errors import OptionError
-from sanoscope.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -29,22 +30,29 @@ class Scored:
     reconstructions: Tensor | None = None
 
 
-class Scoring(Protocol):
+class Scoring(ABC):
     """From a trained network to scores and maps; what it gives for an image does not depend on the batch.
 
-    Attributes:
+    What a method does not do otherwise stands here: it learns nothing, judges all of the image that it is given, and
+    takes the network's latents.
+
+    Args:
         names: Of the scores, the deciding one first.
-        map_names: Of the maps, the deciding one first; empty for a method that does not say where.
         precision: ``float32``, ``bfloat16`` or ``auto``.
+
+    Attributes:
+        map_names: Of the maps, the deciding one first; empty for a method that does not say where.
         learned: What ``learn`` found out, by name; kept with the model.
     """
 
-    names: tuple[str, ...]
-    map_names: tuple[str, ...]
-    precision: str
-    learned: dict[str, np.ndarray]
+    map_names: tuple[str, ...] = ()
 
-    def learn(self, network: Network, batches: Iterable[tuple[Tensor, Tensor | None]]) -> dict[str, np.ndarray]:
+    def __init__(self, names: tuple[str, ...], precision: str) -> None:
+        self.names = names
+        self.precision = precision
+        self.learned: dict[str, np.ndarray] = {}
+
+    def learn(self, network: Any, batches: Iterable[tuple[Tensor, Tensor | None]]) -> dict[str, np.ndarray]:
         """Find out what scoring has to know of training normals, and keep it in ``learned``.
 
         Args:
@@ -52,21 +60,32 @@ class Scoring(Protocol):
             batches: Images ``(B, C, H, W)`` and their inside ``(B, H, W)`` bool or None; they can be gone through
                 several times.
         """
+        return self.learned
 
-    def __call__(self, network: Network, images: Tensor, inside: Tensor | None) -> Scored:
-        """Score images ``(B, C, H, W)``; outside of ``inside`` ``(B, H, W)``, where it is given, maps are 0."""
+    @abstractmethod
+    def __call__(self, network: Any, images: Tensor, inside: Tensor | None = None) -> Scored:
+        """Score images ``(B, C, H, W)`` with a network in evaluation mode.
+
+        Outside of ``inside`` ``(B, H, W)``, where it is given, maps are 0.
+        """
+
+    def deciding(self, network: Any, images: Tensor, inside: Tensor | None = None) -> Tensor:
+        """The deciding score alone, ``(B,)``."""
+        return self(network, images, inside).scores[self.names[0]]
 
     def looked_at(self, inside: Tensor | None) -> Tensor | None:
         """Where maps may be above 0, given the foreground ``(B, H, W)``; None is everywhere."""
+        return inside
 
-    def used(self, network: Network) -> list[nn.Module]:
+    def used(self, network: Any) -> list[nn.Module]:
         """What the deciding map and score take of a network."""
+        return [network]
 
-    def deciding(self, network: Network, images: Tensor, inside: Tensor | None) -> Tensor:
-        """The deciding score alone, ``(B,)``."""
-
-    def latents(self, network: Network, images: Tensor) -> Tensor:
+    @torch.no_grad()
+    def latents(self, network: Any, images: Tensor) -> Tensor:
         """Latents, or posterior means, ``(B, L)``."""
+        latents: Tensor = network.encode(images)[0]
+        return latents.float()
 
 
 def inside_only(maps: Tensor, inside: Tensor | None) -> Tensor:

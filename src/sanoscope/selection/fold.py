@@ -16,12 +16,9 @@ from sanoscope.cases import k_fold
 from sanoscope.cases.case import Cases
 from sanoscope.detector import Detector
 from sanoscope.evaluation.metrics import WeightedMetrics
-from sanoscope.networks.perceptual_autoencoder import PerceptualAutoencoder
 from sanoscope.recipe import Recipe
 from sanoscope.selection.known import SearchCases
 from sanoscope.selection.results import FoldResult
-from sanoscope.training.batches import SeededBatches
-from sanoscope.training.growth import Growth
 
 # Of the normals that are not held out: the share for early stopping and the validation loss, as in the paper's folds.
 VALIDATION_SHARE = 0.2
@@ -97,36 +94,16 @@ def stops_early(recipe: Recipe) -> bool:
 def best_epoch(detector: Detector) -> tuple[float, int]:
     """The least validation loss, and how many iterations had been carried out; NaN, and all of them, without any.
 
-    What is learned in closed form has neither. While a network grows, other things are compared, so that these losses
-    do not count.
+    What is learned in closed form has neither. While a network grows, or in the first of two stages, other things are
+    compared, so that these losses do not count.
     """
     history = detector.history_
     if not history:
         return math.nan, 0
-    iterations = [_iterations(detector, epochs) for epochs in range(1, len(history) + 1)]
-    losses = [
-        row.get("validation/loss", math.nan) if done > _grown_at(detector) else math.nan
-        for row, done in zip(history, iterations, strict=True)
-    ]
+    first = detector.provenance_["training"]["validated after iteration"]
+    losses = [row.get("validation/loss", math.nan) if row["iterations"] > first else math.nan for row in history]
     best = len(losses) - 1 if np.isnan(losses).all() else int(np.nanargmin(losses))
-    return losses[best], iterations[best]
-
-
-def _grown_at(detector: Detector) -> int:
-    """The iteration from which on a network that grows is whole; 0 for all others."""
-    network = detector.network_
-    if not isinstance(network, PerceptualAutoencoder):
-        return 0
-    return Growth(len(network.layers) - 1, detector.recipe["training.phase_iterations"]).grown_at
-
-
-def _iterations(detector: Detector, epochs: int) -> int:
-    """How many iterations so many epochs have."""
-    values = detector.recipe.values
-    images = detector.provenance_["data"]["training"]["read"]
-    batch, drop_last = values.get("training.batch_size", images), values.get("training.drop_last", False)
-    iterations = epochs * len(SeededBatches(images, batch, seed=0, shuffle=True, drop_last=drop_last))
-    return min(iterations, values.get("training.max_iterations") or iterations)
+    return losses[best], int(history[best]["iterations"])
 
 
 def _scores(detector: Detector, cases: Cases) -> tuple[float, ...]:

@@ -7,17 +7,36 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sanoscope.errors import OptionError
 from sanoscope.networks.critics import Critic
-from sanoscope.objectives.adversarial import AdversarialELBO
+from sanoscope.networks.dcgan import Discriminator
+from sanoscope.objectives.adversarial import AdversarialELBO, AgainstCritic
 from sanoscope.objectives.elbo import Terms
-from sanoscope.training.game import AUTOENCODER, GameModule, frozen
+from sanoscope.training.game import AUTOENCODER, GameModule, GameTraining, frozen
 from sanoscope.training.logit import LogitModule
 from sanoscope.training.module import Prepared, TrainingModule
-from sanoscope.training.plain import PlainTraining
 
 
-class AdversarialModule(GameModule, LogitModule):
+class JudgedModule(GameModule):
+    """Steps of an autoencoder whose reconstructions a critic judges, or sees features in."""
+
+    objective: AgainstCritic
+
+    @property
+    def critic(self) -> Critic | Discriminator:
+        """What judges images."""
+        return cast(Critic | Discriminator, self.network.critic)
+
+    def against_critic(self, terms: Terms, images: Tensor, reconstructions: Tensor) -> Terms:
+        """The terms with those that take the critic, of images and reconstructions ``(B, C, H, W)``."""
+        if self.objective.adversarial:
+            terms = self.objective.with_adversarial(terms, self.critic(reconstructions))
+        if self.objective.features:
+            features = self.critic.features
+            terms = self.objective.with_features(terms, features(images), features(reconstructions))
+        return terms
+
+
+class AdversarialModule(JudgedModule, LogitModule):
     """For each batch steps of the critic, then one of the autoencoder.
 
     Args:
@@ -30,11 +49,6 @@ class AdversarialModule(GameModule, LogitModule):
     def __init__(self, *shared: Any, detach: bool, **others: Any) -> None:
         super().__init__(*shared, **others)
         self.detach = detach
-
-    @property
-    def critic(self) -> Critic:
-        """What judges images."""
-        return cast(Critic, self.network.critic)
 
     def judged_loss(self, means: dict[str, Tensor]) -> float | None:
         """Reconstruction and KL; the game's losses may rise and fall, and change sign, as its sides get better."""
@@ -59,43 +73,19 @@ class AdversarialModule(GameModule, LogitModule):
             self.counted_step(AUTOENCODER, terms.loss)
         self.record(terms, len(images), batch_index)
 
-    def against_critic(self, terms: Terms, images: Tensor, reconstructions: Tensor) -> Terms:
-        """The terms with those that take the critic, of images and reconstructions ``(B, C, H, W)``."""
-        if self.objective.adversarial:
-            terms = self.objective.with_adversarial(terms, self.critic(reconstructions))
-        if self.objective.features:
-            features = self.critic.features
-            terms = self.objective.with_features(terms, features(images), features(reconstructions))
-        return terms
 
-
-class AdversarialTraining(PlainTraining):
+class AdversarialTraining(GameTraining):
     """Training of an autoencoder that decodes to logits, against the critic of its network.
 
     Args:
-        critic_steps: Of the critic, before each step of the autoencoder and on the same batch.
-        critic_rate: Learning rate of the critic, as a multiple of the autoencoder's.
-        betas: Decays of both optimisers' moments.
         detach: Keep the critic's loss from the autoencoder. Without it, as once released, its gradients flow through
             the reconstructions, in the last of its steps on a batch, and are added to those of the autoencoder's own
             loss, against what that loss wants.
-        others: See ``PlainTraining``.
-
-    Raises:
-        OptionError: If a moment would never be forgotten, or there are not two of them.
+        others: See ``GameTraining``.
     """
 
     module: type[TrainingModule] = AdversarialModule
 
-    def __init__(
-        self, critic_steps: int, critic_rate: float, betas: tuple[float, ...], detach: bool, **others: Any
-    ) -> None:
+    def __init__(self, detach: bool, **others: Any) -> None:
         super().__init__(**others)
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise OptionError(f"training.betas takes two decays from 0 to below 1, such as [0.5, 0.9], not {betas}")
-        self.module_settings |= {
-            "critic_steps": critic_steps,
-            "critic_rate": critic_rate,
-            "betas": tuple(betas),
-            "detach": detach,
-        }
+        self.module_settings |= {"detach": detach}

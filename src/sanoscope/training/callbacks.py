@@ -30,7 +30,8 @@ class History(Checkpoint):
     A ``Checkpoint`` in name only: Lightning calls those after the module has logged its epoch, and others before.
 
     Attributes:
-        rows: One mapping per epoch: ``epoch`` (from 1), ``seconds`` and the logged terms.
+        rows: One mapping per epoch: ``epoch`` (from 1), ``iterations`` in all until its end, ``seconds`` and the logged
+            terms.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -46,7 +47,8 @@ class History(Checkpoint):
         """Add the epoch's row and write the table anew."""
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         seconds = round(time.monotonic() - self._begun, 3)
-        self.rows.append({"epoch": trainer.current_epoch + 1, "seconds": seconds, **metrics})
+        counted = {"epoch": trainer.current_epoch + 1, "iterations": trainer.global_step, "seconds": seconds}
+        self.rows.append({**counted, **metrics})
         if self.file:
             self._write(self.file)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sanoscope.console import track
 from sanoscope.errors import TrainingError
 from sanoscope.networks.embedding import Embedding
 from sanoscope.preparation.augmentation import Augmentation
@@ -24,6 +25,9 @@ PASS = 32
 
 class FrozenFeatureTraining(ABC):
     """Training that fills an embedding's memory and leaves its weights alone; there is nothing to resume."""
+
+    # Nothing is validated, so that all of it might count.
+    judged_after = 0
 
     def run(
         self,
@@ -76,5 +80,6 @@ class FrozenFeatureTraining(ABC):
 def passes(images: PreparedPictures, chosen: np.ndarray | None = None) -> Iterator[Tensor]:
     """Images ``(B, C, H, W)``, a few at a time: all of them, or those of these numbers, in their order."""
     numbers = np.arange(len(images)) if chosen is None else chosen
-    for begin in range(0, len(numbers), PASS):
+    starts = range(0, len(numbers), PASS)
+    for begin in track(starts, "looking at training images", len(starts)):
         yield images.batch(numbers[begin : begin + PASS])

@@ -16,6 +16,7 @@ from sanoscope.errors import OptionError
 from sanoscope.objectives.adversarial import Game, gradient_penalty
 from sanoscope.objectives.elbo import Terms
 from sanoscope.training.module import TrainingModule
+from sanoscope.training.plain import PlainTraining
 
 # The optimisers, by their place.
 AUTOENCODER, CRITIC = 0, 1
@@ -70,17 +71,24 @@ class GameModule(TrainingModule):
         """What judges images."""
         return cast(nn.Module, self.network.critic)
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
-        """One optimiser for all but the critic and one for the critic; and their schedules, if any."""
-        critic = set(self.critic.parameters())
-        others = [one for one in self.network.parameters() if one.requires_grad and one not in critic]
-        optimizers = [self.new_optimizer(others, betas=self.betas), self.critic_optimizer()]
-        return optimizers, self.schedulers(optimizers, [self.iterations, self.iterations * self.critic_steps])
+    @property
+    def critics(self) -> dict[str, nn.Module]:
+        """All that judge, by what the names of their losses begin with, in the order of their optimisers."""
+        return {"": self.critic}
 
-    def critic_optimizer(self) -> Optimizer:
-        """The critic's optimiser, at its own rate."""
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """One optimiser for all but the critics and one for each of these; and their schedules, if any."""
+        critics = self.critics.values()
+        judging = {one for critic in critics for one in critic.parameters()}
+        others = [one for one in self.network.parameters() if one.requires_grad and one not in judging]
+        optimizers = [self.new_optimizer(others, betas=self.betas), *map(self.critic_optimizer, critics)]
+        steps = [self.iterations, *[self.iterations * self.critic_steps] * len(critics)]
+        return optimizers, self.schedulers(optimizers, steps)
+
+    def critic_optimizer(self, critic: nn.Module) -> Optimizer:
+        """The optimiser of a critic, at its own rate."""
         rate = self.critic_rate * self.learning_rate
-        return self.new_optimizer([*self.critic.parameters()], betas=self.betas, lr=rate)
+        return self.new_optimizer([*critic.parameters()], betas=self.betas, lr=rate)
 
     def schedulers(self, optimizers: list[Optimizer], iterations: list[int]) -> list[LambdaLR]:
         """For each optimiser the schedule of its steps; none where they are all alike."""
@@ -88,43 +96,80 @@ class GameModule(TrainingModule):
             return []
         return [self.new_scheduler(*each) for each in zip(optimizers, iterations, strict=True)]
 
-    def critic_step(self, images: Tensor, fakes: Tensor) -> None:
-        """A step of the critic's optimiser, which does not count, on real and fake images ``(B, C, H, W)``."""
-        real, fake = self.critic(images), self.critic(fakes)
+    def critic_step(self, reals: Tensor, fakes: Tensor, which: str = "") -> Tensor:
+        """A step of a critic's optimiser, which does not count.
+
+        Args:
+            reals: What it is to call real, such as images ``(B, C, H, W)``.
+            fakes: Of the same shape.
+            which: Of ``critics``.
+
+        Returns:
+            What the critic lost in the game, before the step.
+        """
+        critic = self.critics[which]
+        real, fake = critic(reals), critic(fakes)
         loss = self.objective.game.critic(real, fake)
         logged = {"critic": loss.detach()}
         if self.objective.game.penalised:
-            penalty = gradient_penalty(self._gradient_between(images, fakes.detach()))
+            penalty = gradient_penalty(_gradient_between(critic, reals, fakes.detach()))
             loss = loss + self.objective.penalty * penalty
             logged["penalty"] = penalty.detach()
         if self.objective.drift:
             drift = real.float().square().mean() + fake.float().square().mean()
             loss = loss + self.objective.drift * drift
             logged["drift"] = drift.detach()
-        self.trainer.optimizers[CRITIC].zero_grad()
+        place = CRITIC + [*self.critics].index(which)
+        self.trainer.optimizers[place].zero_grad()
         self.manual_backward(loss, retain_graph=fakes.requires_grad)
-        self.trainer.optimizers[CRITIC].step()
-        self._step_schedule(CRITIC)
-        self._add(logged, len(images))
-
-    def _gradient_between(self, images: Tensor, fakes: Tensor) -> Tensor:
-        """The critic's gradient ``(B, C, H, W)`` at images at random between real and fake ones, differentiable."""
-        share = torch.rand(len(images), 1, 1, 1, device=images.device)
-        between = fakes.lerp(images, share).requires_grad_()
-        with torch.autocast(images.device.type, enabled=False):
-            judgements = self.critic(between)
-            (gradient,) = torch.autograd.grad(judgements.sum(), between, create_graph=True)
-        return gradient
+        self.trainer.optimizers[place].step()
+        self._step_schedule(place)
+        self._add({which + name: value for name, value in logged.items()}, len(reals))
+        return logged["critic"]
 
     def counted_step(self, which: int, loss: Tensor) -> None:
         """A step by Lightning's optimiser, which counts as an iteration; gradients add to those that are there."""
         self.manual_backward(loss)
+        self.counted(which)
+
+    def counted(self, which: int) -> None:
+        """A step by the gradients that are there, which counts as an iteration."""
         cast(list[LightningOptimizer], self.optimizers())[which].step()
         self._step_schedule(which)
 
     def _step_schedule(self, which: int) -> None:
         if self.trainer.lr_scheduler_configs:
             cast(LambdaLR, self.trainer.lr_scheduler_configs[which].scheduler).step()
+
+
+class GameTraining(PlainTraining):
+    """Training against the critic of a network.
+
+    Args:
+        critic_steps: See ``GameModule``.
+        critic_rate: See there.
+        betas: See there.
+        others: See ``PlainTraining``.
+
+    Raises:
+        OptionError: If a moment would never be forgotten, or there are not two of them.
+    """
+
+    def __init__(self, critic_steps: int, critic_rate: float, betas: tuple[float, ...], **others: Any) -> None:
+        super().__init__(**others)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise OptionError(f"training.betas takes two decays from 0 to below 1, such as [0.5, 0.9], not {betas}")
+        self.module_settings |= {"critic_steps": critic_steps, "critic_rate": critic_rate, "betas": tuple(betas)}
+
+
+def _gradient_between(critic: nn.Module, reals: Tensor, fakes: Tensor) -> Tensor:
+    """A critic's gradient, shaped as these, at places at random between real and fake ones; differentiable."""
+    share = torch.rand(len(reals), *[1] * (reals.ndim - 1), device=reals.device)
+    between = fakes.lerp(reals, share).requires_grad_()
+    with torch.autocast(reals.device.type, enabled=False):
+        judgements = critic(between)
+        (gradient,) = torch.autograd.grad(judgements.sum(), between, create_graph=True)
+    return gradient
 
 
 @contextmanager

@@ -93,9 +93,20 @@ class PerceptualModule(TrainingModule):
         stage = self.stage
         images = at_stage(batch.images, stage)
         reconstructions: Tensor = self.growing(images, stage)
-        known = self.kept.of(self.features, batch.rows) if training and self.kept and stage == Stage(0) else None
+        return self.compared(images, reconstructions, batch.rows if training else None), reconstructions
+
+    def compared(self, images: Tensor, reconstructions: Tensor, rows: Tensor | None) -> Terms:
+        """The terms of reconstructions, at the stage's resolution.
+
+        Args:
+            images: ``(B, C, H, W)``.
+            reconstructions: Of the same shape.
+            rows: Which training images these are, ``(B,)``, whose features may be kept; None if they are none.
+        """
+        stage = self.stage
+        known = self.kept.of(self.features, rows) if self.kept and stage == Stage(0) else None
         error = self._perceptual_error(images, reconstructions, stage, known)
-        return self.objective(error, images, reconstructions), reconstructions
+        return self.objective(error, images, reconstructions)
 
     def features(self, images: Tensor, level: int = 0) -> dict[str, Tensor]:
         """What is compared of images ``(B, C, H, W)`` at a level's resolution, by layer."""
@@ -147,7 +158,6 @@ class PerceptualTraining(PlainTraining):
     """Training of a perceptual autoencoder; how it grows is the network's, and whether against a critic.
 
     Args:
-        phase_iterations: Steps of each phase while the network grows; the last phase has all others.
         statistics: Folder of natural images that the features' means and deviations are taken of; None takes those of
             the feature network's batch norms where it has them, and otherwise those of the training normals.
         kept_gigabytes: Features of the training images are computed once and kept where they take no more memory; 0
@@ -155,19 +165,21 @@ class PerceptualTraining(PlainTraining):
         critic_steps: Of the critic, for each step of the autoencoder and on the same batch.
         critic_rate: Learning rate of the critic, as a multiple of the autoencoder's.
         betas: Decays of both optimisers' moments against a critic.
+        phase_iterations: Steps of each phase while the network grows; the last phase has all others.
         others: See ``PlainTraining``.
     """
 
     module = PerceptualModule
+    adversarial_module: type[AdversarialPerceptualModule] = AdversarialPerceptualModule
 
     def __init__(
         self,
-        phase_iterations: int,
         statistics: str | None,
         kept_gigabytes: float,
         critic_steps: int,
         critic_rate: float,
         betas: tuple[float, ...],
+        phase_iterations: int = 1,
         **others: Any,
     ) -> None:
         super().__init__(**others)
@@ -195,12 +207,12 @@ class PerceptualTraining(PlainTraining):
                 "network.critic does not go with a network that grows; set network.growing_from=0, or the critic to "
                 "none"
             )
-        return AdversarialPerceptualModule(network, *others, **settings, **self.module_settings, **self.game_settings)
+        return self.adversarial_module(network, *others, **settings, **self.module_settings, **self.game_settings)
 
     def prepare(self, module: TrainingModule, train: Pictures, surroundings: Surroundings) -> None:
         """Learn the features' statistics where they are not known, and make ready to keep the features."""
         assert isinstance(module, PerceptualModule)
-        self.first_judged = module.growth.grown_at
+        self.judged_after = module.growth.grown_at
         perceptual = module.network.perceptual.to(surroundings.device)
         images = PreparedPictures(train, module.intensity, surroundings.device)
         set_statistics(perceptual, self.statistics, images)

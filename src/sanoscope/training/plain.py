@@ -90,8 +90,8 @@ class PlainTraining:
     """
 
     module: type[TrainingModule] = TrainingModule
-    # Validation losses before this iteration do not count for early stopping.
-    first_judged = 0
+    # Validation losses up to this iteration do not count for early stopping, or for what is best.
+    judged_after = 0
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class PlainTraining:
 
     def _trainer(self, surroundings: Surroundings, history: History, epochs: int) -> Trainer:
         callbacks: list[Callback] = [history]
-        first = self.first_judged
+        first = self.judged_after
         if self.max_iterations:
             callbacks.append(LastIteration(self.max_iterations))
         if self.average:

@@ -13,15 +13,16 @@ from sanoscope.errors import OptionError
 from sanoscope.objectives.elbo import Terms
 from sanoscope.training.adversarial import AdversarialModule, AdversarialTraining
 from sanoscope.training.game import frozen
+from sanoscope.training.generator import GeneratorSteps
 from sanoscope.training.module import Prepared
 
-# The optimisers, by their place; the critic's is between them.
-GENERATOR, ENCODER = 0, 2
+# The optimisers are the generator's, the critic's, and this.
+ENCODER = 2
 # What RMSprop keeps of its squares in a step: TensorFlow's default, which the method was published with.
 SQUARES_DECAY = 0.9
 
 
-class TwoStageModule(AdversarialModule):
+class TwoStageModule(GeneratorSteps, AdversarialModule):
     """The decoder as a generator from noise against the critic; then the encoder alone, with both frozen.
 
     Args:
@@ -42,7 +43,7 @@ class TwoStageModule(AdversarialModule):
         encoder = [one for one in self.network.parameters() if one not in taken]
         optimizers = [
             self.new_optimizer(generator, betas=self.betas),
-            self.critic_optimizer(),
+            self.critic_optimizer(self.critic),
             torch.optim.RMSprop(encoder, self.encoder_rate, SQUARES_DECAY, weight_decay=self.weight_decay),
         ]
         first = self.generator_iterations
@@ -58,22 +59,11 @@ class TwoStageModule(AdversarialModule):
         """Steps of the critic and one of the generator; or one of the encoder."""
         images = self.augmented(batch).images
         first = self.trainer.global_step < self.generator_iterations
-        terms = self._generator_step(images) if first else self._encoder_step(images)
+        terms = self.generator_step(images) if first else self._encoder_step(images)
         self.record(terms, len(images), batch_index)
 
-    def _generator_step(self, images: Tensor) -> Terms:
-        for _ in range(self.critic_steps):
-            with torch.no_grad():
-                fakes = self._generated(images)
-            self.critic_step(images, fakes)
-        self.trainer.optimizers[GENERATOR].zero_grad()
-        with frozen(self.critic):
-            loss = self.objective.game.generator(self.critic(self._generated(images)))
-            self.counted_step(GENERATOR, loss)
-        return Terms(loss, {"loss": loss.detach(), "generator": loss.detach()})
-
-    def _generated(self, images: Tensor) -> Tensor:
-        """As many images from noise, ``(B, C, H, W)``."""
+    def generated(self, images: Tensor) -> Tensor:
+        """See ``GeneratorSteps.generated``."""
         return self.network.decode_logits(self.noise(images)).float().sigmoid()
 
     def _encoder_step(self, images: Tensor) -> Terms:
@@ -106,7 +96,7 @@ class TwoStageTraining(AdversarialTraining):
 
     def __init__(self, generator_iterations: int, encoder_rate: float, **others: Any) -> None:
         super().__init__(detach=True, early_stopping=0, average=0.0, **others)
-        self.generator_iterations = generator_iterations
+        self.generator_iterations = self.judged_after = generator_iterations
         self.module_settings |= {"generator_iterations": generator_iterations, "encoder_rate": encoder_rate}
 
     def _length(self, steps: int) -> tuple[int, int]:
