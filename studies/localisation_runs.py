@@ -147,3 +147,9 @@ RUNS += [
 ]
 RUNS += [_rival_run("light", "f-anogan-original", 0, SHORTENED["f-anogan-original"])]
 RUNS += [_rival_run("full", recipe, seed, options) for seed in SEEDS for recipe, options in FULL.items()]
+
+# Features of a frozen ResNet-18, as its published weights are; slices become three equal channels.
+FROZEN = {"preparation.channels": "grey", "preparation.foreground": "body"}
+FROZEN_METHODS = ("padim", "patchcore")
+RUNS += [Run(recipe, recipe, None, FROZEN, seed) for seed in SEEDS for recipe in FROZEN_METHODS]
+RUNS += [Run(f"{recipe}-256", recipe, None, FROZEN | {"preparation.image_size": 256}) for recipe in FROZEN_METHODS]

@@ -33,6 +33,8 @@ PUBLISHED_COUNTS = {
     "vgg16": 14_714_688,
     "vgg11_bn": 9_220_480,
     "resnet18": 11_689_512 - 513_000 - 4_800,
+    "resnet34": 21_797_672 - 513_000 - 8_512,
+    "wide_resnet50_2": 68_883_240 - 2_049_000 - 34_112,
     "squeezenet1_1": 1_235_496 - 513_000,
     "inception_resnet_v2": 55_843_464 - 1_537_000 - 30_272,
 }
@@ -49,6 +51,7 @@ PUBLISHED_NAMES = {
     ("vgg11_bn", "r32"): "13",
     ("resnet18", "conv1"): "relu",
     ("resnet18", "layer3"): "layer3",
+    ("wide_resnet50_2", "layer2"): "layer2",
     ("squeezenet1_1", "conv1"): "1",
     ("squeezenet1_1", "fire2"): "3",
     ("squeezenet1_1", "fire5"): "7",
@@ -61,6 +64,8 @@ SHAPES = {
     "vgg16": {"r12": (64, 64), "r21": (128, 32), "r33": (256, 16), "r43": (512, 8), "r51": (512, 4)},
     "vgg11_bn": {"r11": (64, 64), "r21": (128, 32), "r31": (256, 16), "r32": (256, 16), "r42": (512, 8)},
     "resnet18": {"conv1": (64, 32), "layer1": (64, 16), "layer2": (128, 8), "layer3": (256, 4), "layer4": (512, 2)},
+    "resnet34": {"conv1": (64, 32), "layer2": (128, 8), "layer3": (256, 4)},
+    "wide_resnet50_2": {"conv1": (64, 32), "layer1": (256, 16), "layer2": (512, 8), "layer4": (2048, 2)},
     "squeezenet1_1": {"conv1": (64, 31), "fire3": (128, 15), "fire5": (256, 7), "fire7": (384, 3), "fire9": (512, 3)},
     "inception_resnet_v2": {"conv2d_1a": (32, 31), "conv2d_4a": (192, 12), "mixed_5b": (320, 5), "mixed_6a": (1088, 2)},
 }
@@ -78,8 +83,8 @@ def as_imagenet(images: Tensor) -> Tensor:
 
 def published(name: str, modules: int | None = None) -> nn.Module:
     """Random weights and batch-norm statistics by torchvision's names, of all or the first modules."""
-    if name == "resnet18":
-        children = list(ResNetTrunk("resnet18").named_children())
+    if "resnet" in name:
+        children = list(ResNetTrunk(name).named_children())
         network: nn.Module = nn.Sequential(OrderedDict(children[:modules]))
     else:
         built = squeezenet() if name == "squeezenet1_1" else vgg(name)
@@ -133,6 +138,8 @@ def test_layers_are_in_order() -> None:
         "vgg16": 13,
         "vgg11_bn": 8,
         "resnet18": 5,
+        "resnet34": 5,
+        "wide_resnet50_2": 5,
         "squeezenet1_1": 9,
         "inception_resnet_v2": 11,
     }
@@ -180,6 +187,7 @@ def test_input_is_imagenets(squeezenet_file: str) -> None:
     [
         ("vgg11_bn", ["r11", "r31", "r32"], ["features.2", "features.10", "features.13"]),
         ("resnet18", ["conv1", "layer1", "layer2"], ["relu", "layer1", "layer2"]),
+        ("wide_resnet50_2", ["conv1", "layer1", "layer2"], ["relu", "layer1", "layer2"]),
     ],
 )
 def test_folded_network_is_the_published_function(
@@ -195,8 +203,9 @@ def test_folded_network_is_the_published_function(
         trunk(as_imagenet(images()))
         features = network.raw(images())
     for expected, values in zip(found, features.values(), strict=True):
-        assert expected.std() > 0.1
-        torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-4)
+        deviation = float(expected.std())
+        assert deviation > 0.1
+        torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-4 * max(deviation, 1))
 
 
 def test_frozen_and_the_same_in_training_mode(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_attention_network_is_the_default_with_its_published_count() -> None:
 def test_trunk_counts() -> None:
     with torch.device("meta"):
         assert parameter_count(ResNetTrunk("resnet34")) == 21_284_672
+        assert parameter_count(ResNetTrunk("wide_resnet50_2")) == 68_883_240 - 2_049_000
         assert parameter_count(ResNetTrunk("resnet18")) == 11_689_512 - 513_000  # torchvision's, less its fc
 
 

@@ -24,8 +24,8 @@ def _numbered(modules: Callable[[], Iterator[tuple[str | None, nn.Module]]]) -> 
         yield str(index), layer, module
 
 
-def _resnet18() -> Children:
-    for name, module in ResNetTrunk("resnet18").named_children():
+def _resnet(network: str) -> Children:
+    for name, module in ResNetTrunk(network).named_children():
         layer = name if name.startswith("layer") else None
         yield name, "conv1" if name == "relu" else layer, module
 
@@ -41,7 +41,9 @@ NETWORKS: dict[str, tuple[str, Callable[[], Children]]] = {
     "vgg19": ("features", partial(_numbered, partial(vgg, "vgg19"))),
     "vgg16": ("features", partial(_numbered, partial(vgg, "vgg16"))),
     "vgg11_bn": ("features", partial(_numbered, partial(vgg, "vgg11_bn"))),
-    "resnet18": ("", _resnet18),
+    "resnet18": ("", partial(_resnet, "resnet18")),
+    "resnet34": ("", partial(_resnet, "resnet34")),
+    "wide_resnet50_2": ("", partial(_resnet, "wide_resnet50_2")),
     "squeezenet1_1": ("features", partial(_numbered, squeezenet)),
     "inception_resnet_v2": ("", _inception_resnet_v2),
 }
@@ -63,7 +65,7 @@ GROWING_LAYERS = {
     "vgg19": ("r12", "r22", "r32", "r42"),
     "vgg16": ("r12", "r22", "r32", "r42"),
     "vgg11_bn": ("r11", "r21", "r31", "r32"),
-    "resnet18": ("conv1", "layer1", "layer2", "layer3"),
+    **dict.fromkeys(("resnet18", "resnet34", "wide_resnet50_2"), ("conv1", "layer1", "layer2", "layer3")),
     "squeezenet1_1": ("conv1", "fire2", "fire3", "fire5"),
     "inception_resnet_v2": ("conv2d_1a", "conv2d_2b", "conv2d_4a", "mixed_5b"),
 }

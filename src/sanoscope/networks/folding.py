@@ -9,12 +9,12 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sanoscope.networks.resnet import BasicBlock
+from sanoscope.networks.resnet import BasicBlock, WideBottleneck
 
 Network = TypeVar("Network", bound=nn.Module)
 
 # Modules whose children compute one after the other, as far as a convolution and the batch norm after it go.
-IN_ORDER = (nn.Sequential, BasicBlock)
+IN_ORDER = (nn.Sequential, BasicBlock, WideBottleneck)
 
 
 def folded(network: Network) -> Network:

@@ -20,6 +20,7 @@ URLS = {
     "vgg11_bn": "https://download.pytorch.org/models/vgg11_bn-6002323d.pth",
     "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
     "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    "wide_resnet50_2": "https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth",
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-# Basic blocks in each of the four layers.
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+# Blocks in each of the four layers.
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "wide_resnet50_2": (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
 
 
@@ -31,13 +31,49 @@ class BasicBlock(nn.Module):
         return features
 
 
-class ResNetTrunk(nn.Module):
-    """A ResNet without pooling and classifier: ``(B, C, H, W)`` to ``(B, 512, H/32, W/32)``.
+class WideBottleneck(nn.Module):
+    """A 3×3 convolution between two of single pixels, with a skip; Zagoruyko, Komodakis: Wide residual networks.
 
-    ResNet-34 has 21,284,672 parameters.
+    The middle has twice the channels of He et al., half of the block's.
+    """
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after // 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after // 2)
+        self.conv2 = nn.Conv2d(after // 2, after // 2, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after // 2)
+        self.conv3 = nn.Conv2d(after // 2, after, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or before != after:
+            self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(B, before, H, W)`` to ``(B, after, H/stride, W/stride)``."""
+        skip = features if self.downsample is None else self.downsample(features)
+        features = self.relu(self.bn1(self.conv1(features)))
+        features = self.relu(self.bn2(self.conv2(features)))
+        features = self.relu(self.bn3(self.conv3(features)) + skip)
+        return features
+
+
+# The block of a network, and how many times the channels of ``WIDTHS`` come out of it.
+KINDS: dict[str, tuple[type[BasicBlock | WideBottleneck], int]] = {
+    "resnet18": (BasicBlock, 1),
+    "resnet34": (BasicBlock, 1),
+    "wide_resnet50_2": (WideBottleneck, 4),
+}
+
+
+class ResNetTrunk(nn.Module):
+    """A ResNet without pooling and classifier: ``(B, C, H, W)`` to ``(B, 512, H/32, W/32)``, or 2,048 channels.
+
+    ResNet-34 has 21,284,672 parameters, the wide ResNet-50 66,834,240.
 
     Args:
-        name: ``resnet18`` or ``resnet34``.
+        name: A key of ``BLOCKS``.
         in_channels: Channels of the image; published weights need 3.
     """
 
@@ -48,11 +84,13 @@ class ResNetTrunk(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         before = 64
+        block, times = KINDS[name]
         for number, (width, blocks) in enumerate(zip(WIDTHS, BLOCKS[name], strict=True), start=1):
-            layer = [BasicBlock(before, width, 1 if number == 1 else 2)]
-            layer += [BasicBlock(width, width, 1) for _ in range(blocks - 1)]
+            after = times * width
+            layer = [block(before, after, 1 if number == 1 else 2)]
+            layer += [block(after, after, 1) for _ in range(blocks - 1)]
             self.add_module(f"layer{number}", nn.Sequential(*layer))
-            before = width
+            before = after
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -42,7 +42,10 @@ EMBEDDING = Part(
             "resnet18",
             "frozen network that features are taken of",
             PAPERS,
-            choices=("vgg19", "vgg16", "vgg11_bn", "resnet18", "squeezenet1_1", "inception_resnet_v2"),
+            choices=(
+                *("vgg19", "vgg16", "vgg11_bn", "resnet18", "resnet34", "wide_resnet50_2"),
+                *("squeezenet1_1", "inception_resnet_v2"),
+            ),
         ),
         "layers": Option(
             ("level4",),
@@ -72,8 +75,6 @@ _SMOOTHING = Option(
 
 
 _NOTES = (
-    "The paper takes wide ResNet-50 or ResNet-101 as well, which are not among the networks here; the preset paper "
-    "has the size and crop of its images, and ResNet-18.",
     "Weights of the feature network are loaded by name; without a network connection give network.weights a file.",
 )
 _PAPER: Mapping[str, Any] = {
@@ -146,7 +147,10 @@ DEEP_KNN = _recipe(
             "precision": SCORING_PRECISION,
         },
     ),
-    ("A training image is its own nearest neighbour, so that its score says nothing.",),
+    (
+        "A training image is its own nearest neighbour, so that its score says nothing.",
+        "The paper takes a ResNet-101, which is not among the networks; the preset has the last layer of ResNet-18.",
+    ),
     {
         "network.layers": Choices((("level2",), ("level3",), ("level4",), ("level3", "level4"))),
         "scoring.distance": Choices(("euclidean", "standardised", "cosine")),
@@ -191,7 +195,10 @@ PADIM = _recipe(
             "precision": SCORING_PRECISION,
         },
     ),
-    ("Images must show the same thing at the same place, as Gaussians are of places.",),
+    (
+        "Images must show the same thing at the same place, as Gaussians are of places.",
+        "The preset paper is the smaller of its two networks; of wide_resnet50_2 it draws 550 channels.",
+    ),
     {
         "network.layers": Choices((("level2", "level3", "level4"), ("level3", "level4"), ("level4",))),
         "scoring.score": Choices(("map-max", "map-mean")),
@@ -254,12 +261,17 @@ PATCHCORE = _recipe(
         },
         given={"neighbourhood": "training.neighbourhood"},
     ),
-    (),
+    ("The preset paper remembers at most 25,000 of 250,000 places: 0.15 GB, and 1.5 GB while it learns.",),
     {
         "network.layers": Choices((("level2", "level3"), ("level3", "level4"), ("level4",))),
         "scoring.score": Choices(("reweighted", "map-max", "map-mean")),
         "training.neighbourhood": Choices((1, 3, 5)),
         "preparation.image_size": Choices((64, 128, 224)),
+    },
+    {
+        "network.features": "wide_resnet50_2",
+        "training.most_places": 250_000,
+        "training.most_patches": 25_000,
     },
 )
 
