@@ -18,7 +18,7 @@ def test_demo_and_what_it_leaves(tmp_path: Path) -> None:
     lines = done.out.splitlines()
     assert lines[-1] == f"report: {Path('demo', 'findings', 'report.html')}"
     assert next(line for line in lines if line).split()[:3] == ["Method", "Kind", "AUROC"]
-    for row in ("conv-vae, mse", "mean intensity", "per-pixel z-map", "PCA residual", "predict all abnormal"):
+    for row in ("conv-vae, mse", "mean intensity", "detail", "per-pixel z-map", "PCA residual", "predict all abnormal"):
         assert any(line.startswith(row) for line in lines)
     assert (folder / "findings" / "report.html").stat().st_size > 10_000
     assert json.loads((folder / "model" / "detector.json").read_text())["recipe"]["options"]["training.epochs"] == 1

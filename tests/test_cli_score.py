@@ -22,7 +22,7 @@ from sanoscope.cases.phantoms import histology_phantoms
 from sanoscope.report.images import overlay
 
 SIDES = ("train", "validation", "test")
-SCORES = ("wasserstein", "mse", "elbo", "kl", "mean intensity", "per-pixel z-map", "PCA residual")
+SCORES = ("wasserstein", "mse", "elbo", "kl", "mean intensity", "detail", "per-pixel z-map", "PCA residual")
 COLUMNS = ["name", "path", "subject", "split", "label", "group", "mask", "axis", "slice", "slices"]
 COLUMNS += ["score", "p_value", "abnormal", "seen_in_training"]
 
@@ -128,8 +128,9 @@ def test_maps_lie_on_the_grid_of_their_file(model: Path, tmp_path: Path, out: Pa
     heatmap = tifffile.imread(out / "maps" / "an image.tiff")
     assert heatmap.shape == (height, width)
     shown = np.asarray(Image.open(out / "overlays" / "an image.png"))
-    scale = findings_of(out)["map_scale"]
-    np.testing.assert_array_equal(shown, overlay(image, heatmap, scale))
+    stored = findings_of(out)
+    assert 0 < stored["map_base"] < stored["map_scale"]
+    np.testing.assert_array_equal(shown, overlay(image, heatmap, (stored["map_base"], stored["map_scale"])))
     np.testing.assert_array_equal(heatmap, Detector.load(model, device="cpu").score_map(file)[0])
 
 
@@ -452,7 +453,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "checksums truncated": (truncated("checksums.json"), "checksums.json: cannot be read"),
     "a bit flipped": (flip, "weights.safetensors: is truncated or was altered"),
     "settings edited": (replace_text, "detector.json: is truncated or was altered"),
-    "other format": (edit(lambda state: state | {"format": 99}), ": is of format 99, this version reads 3"),
+    "other format": (edit(lambda state: state | {"format": 99}), ": is of format 99, this version reads 4"),
     "no preparation": (edit(lambda state: state.pop("preparation") and None), ": is not a model of this version"),
     "settings a list": (edit(lambda state: [state]), ": is not a model of this version"),
     "unknown recipe": (edit(lambda state: state["recipe"].update(name="conv-vea")), "did you mean 'conv-vae'?"),

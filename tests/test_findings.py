@@ -313,7 +313,7 @@ def test_maps_and_overlays_under_the_names_of_their_cases(tmp_path: Path) -> Non
         assert (heatmap.shape, heatmap.dtype) == ((12, 9), np.float32)
         np.testing.assert_array_equal(heatmap, maps.on_source_grid(index))
         shown = np.asarray(Image.open(folder / "overlays" / f"{name}.png"))
-        np.testing.assert_array_equal(shown, overlay(findings.cases[index].pixels, heatmap, 0.8))
+        np.testing.assert_array_equal(shown, overlay(findings.cases[index].pixels, heatmap, (0.0, 0.8)))
     stored: Mapping[str, Any] = json.loads((folder / "findings.json").read_text())
     assert stored["map_scale"] == 0.8
 

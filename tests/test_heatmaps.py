@@ -20,7 +20,7 @@ from sanoscope.cases import Case, Cases, Slicing, VolumeSlice, read_case, read_c
 from sanoscope.cases import nifti as nifti_module
 from sanoscope.cases.case import AXES
 from sanoscope.errors import DataError
-from sanoscope.heatmaps import Heatmaps, slices_by_volume
+from sanoscope.heatmaps import Heatmaps, map_base, slices_by_volume
 from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps, write_maps
 from sanoscope.preparation.equalisation import Equalisation
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
@@ -66,6 +66,7 @@ def maps() -> Heatmaps:
         others={"kl-grad": values[1], "intensity": values[2]},
         trivial=["intensity"],
         scales={"kl-grad": 0.1 + 0.2, "intensity": 1e-17},
+        bases={"rec-grad": 0.2, "intensity": 1.0},
         thresholds={"rec-grad": {"p95": 1 / 3, "0.5": 0.5}, "kl-grad": {"p95": 2e-9}, "intensity": {}},
         foreground=np.stack([picture.foreground for picture in pictures]),
     )
@@ -293,7 +294,7 @@ def test_the_map_of_a_volume_lies_voxel_by_voxel_on_it(
     assert shown == {f"overlays/{case.name}.png" for case in cases}
     for case, heatmap in zip(cases, maps.values, strict=True):
         picture = np.asarray(Image.open(tmp_path / "out" / "overlays" / f"{case.name}.png"))
-        np.testing.assert_array_equal(picture, overlay(as_shown(read_case(case)), heatmap, 60.0))
+        np.testing.assert_array_equal(picture, overlay(as_shown(read_case(case)), heatmap, (0.0, 60.0)))
 
 
 def test_images_and_volumes_side_by_side(tmp_path: Path) -> None:
@@ -323,7 +324,7 @@ def test_images_and_volumes_side_by_side(tmp_path: Path) -> None:
         assert heatmap.dtype == np.float32
         np.testing.assert_array_equal(heatmap, maps.values[1 + 2 * index])
         picture = np.asarray(Image.open(tmp_path / "out" / "overlays" / f"{name}.png"))
-        np.testing.assert_array_equal(picture, overlay(as_shown(np.atleast_3d(image)), heatmap, 60.0))
+        np.testing.assert_array_equal(picture, overlay(as_shown(np.atleast_3d(image)), heatmap, (0.0, 60.0)))
     for shift, (name, indices) in enumerate({"a": [2, 4], "b": [3]}.items()):
         written = nib.load(folder / f"{name}.nii.gz").get_fdata()
         assert set(np.flatnonzero(written.any((0, 1)))) == set(indices)
@@ -382,3 +383,18 @@ def test_slices_of_a_volume_stand_in_their_order(order: list[tuple[str, int]]) -
     for name, indices in volumes.items():
         assert [order[i] for i in indices] == [(name, i) for i in range(4)]
     assert slices_by_volume(Cases([Case("image", Path("image.png"))])) == {}
+
+
+# ------------------------------------------------------------ what overlays show
+
+
+def test_a_base_is_the_median_of_what_is_above_nothing() -> None:
+    maps = np.array([[[0.0, 0.0, 1.0], [2.0, 7.0, 0.0]]])
+    assert map_base(maps) == 2
+    assert map_base(np.zeros((2, 3, 3))) == 0
+
+
+def test_overlays_begin_at_the_base_unless_it_is_all_there_is(maps: Heatmaps) -> None:
+    assert maps.range_of() == (0.2, 0.9)
+    assert maps.range_of("kl-grad") == (0.0, 0.1 + 0.2)
+    assert maps.range_of("intensity") == (0.0, 1e-17)

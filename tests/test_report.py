@@ -728,34 +728,42 @@ class TestOverlay:
         st.floats(0, 1e6, allow_subnormal=False),
     )
     def test_where_nothing_is_found_the_image_stays(self, image: np.ndarray, nothing: float, scale: float) -> None:
-        np.testing.assert_array_equal(overlay(image, np.full((3, 4), nothing), scale), image)
+        np.testing.assert_array_equal(overlay(image, np.full((3, 4), nothing), (0.0, scale)), image)
 
     def test_without_a_scale_the_image_stays(self) -> None:
         image = np.full((2, 2, 3), 9, np.uint8)
-        result = overlay(image, np.ones((2, 2)), 0.0)
+        result = overlay(image, np.ones((2, 2)), (0.0, 0.0))
         np.testing.assert_array_equal(result, image)
         assert not np.shares_memory(result, image)
 
     def test_grows_with_the_map(self) -> None:
         black = np.zeros((1, 500, 3), np.uint8)
-        rising = overlay(black, np.linspace(0, 1, 500)[None], 1.0)[0].astype(float)
+        rising = overlay(black, np.linspace(0, 1, 500)[None], (0.0, 1.0))[0].astype(float)
         luminance = rising @ [0.2126, 0.7152, 0.0722]
         assert (np.diff(luminance) >= -1).all()  # but for rounding
         strongest = np.array(matplotlib.colormaps["inferno"](0.9)[:3]) * 255 * 0.7
         np.testing.assert_allclose(rising[-1], strongest, atol=1.5)
         # What is left of the image: the difference between white and black beneath the same map.
-        white = overlay(black + 255, np.linspace(0, 1, 500)[None], 1.0)[0].astype(float)
+        white = overlay(black + 255, np.linspace(0, 1, 500)[None], (0.0, 1.0))[0].astype(float)
         left = (white - rising).mean(axis=1)
         assert left[0] == 255
         assert (np.diff(left) <= 1).all()
         assert 40 < left[-1] < 130
 
+    def test_what_is_usual_has_no_colour(self) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        heatmap = np.random.default_rng(1).random((8, 8)) * 4
+        shown = overlay(image, heatmap, (1.0, 3.0))
+        np.testing.assert_array_equal(shown, overlay(image, heatmap - 1, (0.0, 2.0)))
+        np.testing.assert_array_equal(shown[heatmap <= 1], image[heatmap <= 1])
+        assert (shown[heatmap > 1.5] != image[heatmap > 1.5]).any(axis=1).all()
+
     def test_depends_on_the_share_of_the_scale_and_is_full_from_there(self) -> None:
         image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         heatmap = np.random.default_rng(1).random((8, 8))
-        np.testing.assert_array_equal(overlay(image, heatmap, 1.0), overlay(image, 4 * heatmap, 4.0))
-        full = overlay(image, np.full((8, 8), 2.0), 2.0)
-        np.testing.assert_array_equal(overlay(image, np.full((8, 8), 9.0), 2.0), full)
+        np.testing.assert_array_equal(overlay(image, heatmap, (0.0, 1.0)), overlay(image, 4 * heatmap, (0.0, 4.0)))
+        full = overlay(image, np.full((8, 8), 2.0), (0.0, 2.0))
+        np.testing.assert_array_equal(overlay(image, np.full((8, 8), 9.0), (0.0, 2.0)), full)
         assert (full != image).any()
 
 

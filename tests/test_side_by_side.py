@@ -151,7 +151,7 @@ def test_each_method_is_judged_by_its_own_numbers() -> None:
             pixels = one.cases[index].pixels
             image = display_file(pixels[..., None])
             np.testing.assert_array_equal(row.image, image)
-            drawn = overlay(image, one.maps.on_source_grid(index), one.maps.scale)
+            drawn = overlay(image, one.maps.on_source_grid(index), (0.0, one.maps.scale))
             np.testing.assert_array_equal(judged.overlay, outlined(drawn, lesion()) if row.label else drawn)
             if row.label:
                 np.testing.assert_array_equal(row.truth, outlined(image, lesion()))

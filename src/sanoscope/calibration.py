@@ -11,7 +11,7 @@ import numpy as np
 
 from sanoscope.decision import Decision, DecisionPolicy, percentile_curve
 from sanoscope.errors import OptionError
-from sanoscope.heatmaps import map_scale
+from sanoscope.heatmaps import map_base, map_scale
 from sanoscope.recipe import Recipe
 from sanoscope.scoring.postprocessing import Postprocessing
 
@@ -36,6 +36,7 @@ class Calibration:
         scores: ``(M,)`` each, by name.
         labels: ``(M,)``: 0, 1, or −1 where unknown, which counts as normal.
         map_scales: For each map, see ``Heatmaps.scale``.
+        map_bases: For each map, see ``Heatmaps.bases``.
         map_scores: By map and name, the scores that would be theirs if another map decided.
         map_curves: For each map, percentiles of what training normals have, as ``percentile_curve`` gives them.
         description: What the cases are.
@@ -45,6 +46,7 @@ class Calibration:
     scores: Mapping[str, np.ndarray]
     labels: np.ndarray
     map_scales: Mapping[str, float]
+    map_bases: Mapping[str, float]
     map_curves: Mapping[str, np.ndarray]
     map_scores: Mapping[str, Mapping[str, np.ndarray]]
     description: str
@@ -105,6 +107,7 @@ def calibrate(recipe: Recipe, inference: Inference, held_out: Pictures, train: P
         scores=result.scores,
         labels=labels,
         map_scales={name: map_scale(maps[labels != 1]) for name, maps in result.maps.items()},
+        map_bases={name: map_base(maps[labels != 1]) for name, maps in result.maps.items()},
         map_scores={name: result.map_scores[name] for name in inference.scoring.map_names[1:]},
         map_curves={name: percentile_curve(maps) for name, maps in normal_maps.items()},
         description=f"{len(held_out)} held-out images of {Path(held_out.cases.source).name}",

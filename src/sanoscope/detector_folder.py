@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TRAINING_FOLDER = "training"
 WEIGHTS_FILE, DETECTOR_FILE, CHECKSUMS_FILE = "weights.safetensors", "detector.json", "checksums.json"
 # Raise when an older folder can no longer be read.
-FORMAT = 3
+FORMAT = 4
 
 
 def save_detector(detector: Detector, folder: Path) -> Path:
@@ -62,6 +62,7 @@ def _state(detector: Detector) -> dict[str, Any]:
         "decisions": {name: decision.to_json() for name, decision in detector.decisions_.items()},
         "calibration": {
             "map_scales": dict(detector.calibration_.map_scales),
+            "map_bases": dict(detector.calibration_.map_bases),
             "description": detector.calibration_.description,
             "options": dict(detector.calibration_.options),
         },

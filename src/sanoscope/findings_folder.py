@@ -63,6 +63,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
         "trivial": list(findings.trivial),
         "decisions": {name: decision.to_json() for name, decision in findings.decisions.items()},
         "calibration": [float(score) for score in findings.calibration],
+        "map_base": findings.maps.range_of()[0] if findings.maps else None,
         "map_scale": findings.maps.scale if findings.maps else None,
         "montages": list(findings.montages),
         "unreadable": [{"path": path, "reason": reason} for path, reason in findings.unreadable],

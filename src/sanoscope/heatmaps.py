@@ -20,7 +20,17 @@ SAMPLED_PIXELS = 5_000_000
 
 def map_scale(maps: np.ndarray) -> float:
     """The value above which hardly any pixel of maps ``(N, H, W)`` lies."""
-    return float(np.quantile(maps.ravel()[:: max(maps.size // SAMPLED_PIXELS, 1)], MAP_QUANTILE))
+    return float(np.quantile(_sampled(maps), MAP_QUANTILE))
+
+
+def map_base(maps: np.ndarray) -> float:
+    """What is usual in maps ``(N, H, W)``: the median of their pixels above 0, as those outside the body are 0."""
+    values = _sampled(maps)
+    return float(np.median(values[values > 0])) if (values > 0).any() else 0.0
+
+
+def _sampled(maps: np.ndarray) -> np.ndarray:
+    return maps.ravel()[:: max(maps.size // SAMPLED_PIXELS, 1)]
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Heatmaps:
         others: Further maps of the same shape by name: the model's other ones, and the trivial ones.
         trivial: Which of the others need no model.
         scales: Of the others, as ``scale``.
+        bases: Of all by name, what is usual in held-out normals, and nothing in overlays; 0 where it is not known.
         thresholds: For each map by name, thresholds by what they are called, such as ``"p95"``.
         foreground: ``(N, h, w)`` bool, what belongs to the body; None where everything does.
     """
@@ -48,6 +59,7 @@ class Heatmaps:
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
     trivial: Sequence[str] = ()
     scales: Mapping[str, float] = field(default_factory=dict)
+    bases: Mapping[str, float] = field(default_factory=dict)
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     foreground: np.ndarray | None = None
 
@@ -63,6 +75,12 @@ class Heatmaps:
     def scale_of(self, name: str) -> float:
         """What overlays of a kind of map show as strong."""
         return self.scale if name == self.name else self.scales[name]
+
+    def range_of(self, name: str | None = None) -> tuple[float, float]:
+        """What overlays show as nothing and as strong, of the deciding kind of map if none is named."""
+        name = name or self.name
+        base, scale = self.bases.get(name, 0.0), self.scale_of(name)
+        return (base if base < scale else 0.0), scale
 
     def on_source_grid(self, index: int, name: str | None = None) -> np.ndarray:
         """A map of one case, the deciding one if none is named, ``(H, W)`` as its file."""

@@ -48,7 +48,7 @@ def _write_image_map(case: Case, maps: Heatmaps, index: int, folder: Path) -> No
     file = folder / "maps" / f"{case.name}.tiff"
     file.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(file, heatmap, photometric="minisblack")
-    _write_overlay(case, read_case(case), heatmap, maps.scale, folder)
+    _write_overlay(case, read_case(case), heatmap, maps, folder)
 
 
 def _write_volume_map(name: str, cases: Cases, maps: Heatmaps, indices: list[int], folder: Path) -> None:
@@ -64,14 +64,15 @@ def _write_volume_map(name: str, cases: Cases, maps: Heatmaps, indices: list[int
         case, heatmap = cases[index], maps.on_source_grid(index)
         assert case.slice is not None, "grouped by volume"
         heatmaps[case.slice.index] = heatmap
-        _write_overlay(case, volume.slice(case.slice)[..., None], heatmap, maps.scale, folder)
+        _write_overlay(case, volume.slice(case.slice)[..., None], heatmap, maps, folder)
     file = folder / "maps" / f"{name}.nii.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(volume_map(path, heatmaps, where.axis), file)
 
 
-def _write_overlay(case: Case, pixels: np.ndarray, heatmap: np.ndarray, scale: float, folder: Path) -> None:
-    write_picture(folder / "overlays" / f"{case.name}.png", images.overlay(images.display_file(pixels), heatmap, scale))
+def _write_overlay(case: Case, pixels: np.ndarray, heatmap: np.ndarray, maps: Heatmaps, folder: Path) -> None:
+    picture = images.overlay(images.display_file(pixels), heatmap, maps.range_of())
+    write_picture(folder / "overlays" / f"{case.name}.png", picture)
 
 
 def write_picture(file: Path, pixels: np.ndarray) -> None:
@@ -92,6 +93,7 @@ def save_heatmaps(maps: Heatmaps, folder: Path) -> None:
         "names": maps.names,
         "trivial": list(maps.trivial),
         "scales": {name: maps.scale_of(name) for name in maps.names},
+        "bases": dict(maps.bases),
         "thresholds": {name: dict(thresholds) for name, thresholds in maps.thresholds.items()},
         "geometry": maps.geometry.to_json(),
         "traces": [list(map(list, trace)) for trace in maps.traces],
@@ -133,6 +135,7 @@ def load_heatmaps(folder: Path, count: int) -> Heatmaps | None:
         others={name: values[name] for name in others},
         trivial=state["trivial"],
         scales=state["scales"],
+        bases=state.get("bases", {}),
         thresholds=state["thresholds"],
         foreground=None if bits is None else np.unpackbits(bits, axis=-1, count=width).view(bool),
     )

@@ -48,7 +48,8 @@ class Showing:
             return None
         deciding, *others = result.maps
         # A map that was not computed for the held-out normals, or is read otherwise now, is scaled by what there is.
-        known = self.calibration.map_scales if self.calibration.holds(self.recipe) else {}
+        holds = self.calibration.holds(self.recipe)
+        known = self.calibration.map_scales if holds else {}
         scales = {name: known[name] if name in known else map_scale(maps) for name, maps in result.maps.items()}
         thresholds = map_thresholds(self.recipe, self.calibration)
         return Heatmaps(
@@ -60,6 +61,7 @@ class Showing:
             others={name: result.maps[name] for name in others},
             trivial=[name for name in others if name in TRIVIAL_MAPS],
             scales=scales,
+            bases={name: self.calibration.map_bases.get(name, 0.0) for name in result.maps} if holds else {},
             thresholds={name: thresholds.get(name, {}) for name in result.maps},
             foreground=result.foreground,
         )
@@ -95,7 +97,7 @@ class Showing:
         tiles = []
         for position, (case, trace) in enumerate(zip(pictures.cases, pictures.traces, strict=True)):
             image = self._displayed(prepared[position], prepared)
-            tile = display.overlay(image, heatmaps.values[position], heatmaps.scale)
+            tile = display.overlay(image, heatmaps.values[position], heatmaps.range_of())
             truth = self._truth(case, trace)
             tiles.append(tile if truth is None else display.outlined(tile, truth))
         return display.montage(tiles, MONTAGE_COLUMNS)
@@ -119,7 +121,7 @@ class Showing:
 def _overlays(image: np.ndarray, heatmaps: Heatmaps, position: int) -> dict[str, np.ndarray]:
     """A picture under each map of the model, by its name."""
     return {
-        name: display.overlay(image, heatmaps.of(name)[position], heatmaps.scale_of(name))
+        name: display.overlay(image, heatmaps.of(name)[position], heatmaps.range_of(name))
         for name in heatmaps.names
         if name not in heatmaps.trivial
     }

@@ -157,7 +157,7 @@ def _row(case: Case, judged: Sequence[tuple[Findings, int]]) -> ComparedImage:
         assert findings.maps is not None, "asked for before"
         if findings.maps.source_size(index) != pixels.shape[:2]:
             raise ImageError(f"{case}: has another size than when it was scored")
-        overlay = images.overlay(image, findings.maps.on_source_grid(index), findings.maps.scale)
+        overlay = images.overlay(image, findings.maps.on_source_grid(index), findings.maps.range_of())
         score, abnormal = float(findings.score[index]), bool(findings.abnormal[index])
         maps.append(MethodMap(outlined(_fitted(overlay)), score, abnormal))
     plain = _fitted(image)

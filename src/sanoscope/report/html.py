@@ -161,7 +161,7 @@ def _legend() -> dict[str, np.ndarray]:
     strength = np.broadcast_to(np.linspace(0, 1, width), (height, width))
     grey = np.full((height, width, 3), 128, np.uint8)
     square = np.ones((height, height), bool)
-    return {"map": overlay(grey, strength, 1.0), "outline": outlined(grey[:, :height], square)}
+    return {"map": overlay(grey, strength, (0.0, 1.0)), "outline": outlined(grey[:, :height], square)}
 
 
 def page_environment() -> Environment:

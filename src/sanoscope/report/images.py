@@ -45,18 +45,19 @@ def display_file(pixels: np.ndarray) -> np.ndarray:
     return display(pixels, float(low), float(high))
 
 
-def overlay(image: np.ndarray, heatmap: np.ndarray, scale: float) -> np.ndarray:
+def overlay(image: np.ndarray, heatmap: np.ndarray, shown: tuple[float, float]) -> np.ndarray:
     """An image under its map, ``(H, W, 3)`` uint8: the more abnormal, the brighter and the less transparent.
 
     Args:
         image: ``(H, W, 3)`` uint8.
-        heatmap: ``(H, W)``, higher is more abnormal. At 0, below and at NaN the image stays as it is.
-        scale: The value of the map that is drawn at full strength, the same for all images that are compared;
-            where it is not above 0, the image stays as it is.
+        heatmap: ``(H, W)``, higher is more abnormal.
+        shown: The values of the map up to which the image stays as it is, and that is drawn at full strength, the same
+            for all images that are compared. At NaN, and where the second is not above the first, it stays too.
     """
-    if scale <= 0:
+    low, high = shown
+    if high <= low:
         return image.copy()
-    strength = np.clip(np.nan_to_num(heatmap, nan=0.0) / scale, 0, 1)
+    strength = np.clip((np.nan_to_num(heatmap, nan=low) - low) / (high - low), 0, 1)
     level = np.rint(strength * (_LEVELS - 1)).astype(np.uint8)
     colour, transparency = _blending()
     blended = image * transparency[level][..., None] + colour[level]  # in 1/255 of a grey level

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-NAMES = ("mean intensity", "per-pixel z-map", "PCA residual")
+NAMES = ("mean intensity", "detail", "per-pixel z-map", "PCA residual")
 MAP_NAMES = ("intensity", "signed z-map", "PCA residual map")
 # As many as the usual comparisons take; more would reconstruct anomalies too.
 COMPONENTS = 30
@@ -17,8 +17,9 @@ LEAST_DEVIATION = 0.1
 
 
 class TrivialScores:
-    """Distance of the mean intensity from the training mean; mean |z| over pixels; residual after 30 components.
+    """Distances of mean intensity and detail from the training means; mean |z| over pixels; residual of 30 components.
 
+    Detail is the mean step between neighbouring pixels: what hazy or noisy images differ by, whatever they show.
     And their maps: the intensity itself, as bright lesions ask for no model; z where it is above the mean; the
     residual of every pixel. All work on prepared pixels ``(N, C·H·W)`` and learn from training normals only.
     """
@@ -36,7 +37,9 @@ class TrivialScores:
         chosen = np.arange(count)
         if count > PCA_IMAGES:
             chosen = np.sort(np.random.default_rng(seed).choice(count, PCA_IMAGES, replace=False))
-        flat = images(chosen).reshape(len(chosen), -1)
+        learned = images(chosen)
+        self.detail_ = detail(learned).mean()
+        flat = learned.reshape(len(chosen), -1)
         self.lowest_ = flat.min()
         self.mean_ = flat.mean(0)
         deviation = flat.std(0)
@@ -53,6 +56,7 @@ class TrivialScores:
         centred, residual = self._residual(images)
         values: Iterable[np.ndarray] = (
             np.abs(centred.mean(1)),
+            np.abs(detail(images) - self.detail_),
             np.abs(centred / self.deviation_).mean(1),
             np.square(residual).mean(1),
         )
@@ -80,6 +84,7 @@ class TrivialScores:
         """What was learned, for saving."""
         return {
             "lowest": np.array(self.lowest_),
+            "detail": np.array(self.detail_),
             "mean": self.mean_,
             "deviation": self.deviation_,
             "components": self.components_,
@@ -87,6 +92,13 @@ class TrivialScores:
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> TrivialScores:
         """Put back what was learned."""
-        self.lowest_, self.mean_, self.deviation_ = arrays["lowest"][()], arrays["mean"], arrays["deviation"]
+        self.lowest_, self.detail_ = arrays["lowest"][()], arrays["detail"][()]
+        self.mean_, self.deviation_ = arrays["mean"], arrays["deviation"]
         self.components_ = arrays["components"]
         return self
+
+
+def detail(images: np.ndarray) -> np.ndarray:
+    """Mean absolute difference between neighbouring pixels, down and across: ``(N, C, H, W)`` to ``(N,)``."""
+    down, across = (np.abs(np.diff(images, axis=axis)).mean((1, 2, 3)) for axis in (2, 3))
+    return np.asarray((down + across) / 2)
