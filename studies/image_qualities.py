@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, write
-from image_rivals_runs import COLLECTIONS, METHODS, SEEDS, Run
+from image_rivals_runs import ALSO_IN, COLLECTIONS, MADE_THERE, METHODS, SEEDS, Run
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
@@ -79,8 +79,12 @@ def _unseen(cases: Cases) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _scores(run: Run) -> list[float] | None:
     """The deciding scores of the normal test images, in their order; None of a run that is not there."""
-    file = RESULTS / f"{run.name}.json"
-    return json.loads(file.read_text())["scores"]["normal"] if file.exists() else None
+    there = Path(RESULTS / f"perceptual-{run.collection}-{ALSO_IN.get(run.row, '')}-seed{run.seed}.json")
+    for file in (RESULTS / f"{run.name}.json", there):
+        if file.exists() and (file != there or run.collection in MADE_THERE):
+            scores: list[float] = json.loads(file.read_text())["scores"]["normal"]
+            return scores
+    return None
 
 
 if __name__ == "__main__":

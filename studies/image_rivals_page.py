@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from image_rivals_runs import COLLECTIONS, METHODS
+from image_rivals_runs import ALSO_IN, COLLECTIONS, MADE_THERE, METHODS
 from localisation_page import line, rule, spread
 
 Run = dict[str, Any]
 
 MEDICAL = ("pneumoniamnist", "chest_xray", "brain_mri")
 CIFAR10 = tuple(name for name in COLLECTIONS if name not in MEDICAL)
+ALL_ABNORMAL = "predict all abnormal"
 # What stands behind a figure that some row without any model reaches too.
 BELOW = " ↓"
 
@@ -66,6 +67,13 @@ class ImageRivalsPage:
 
     def __init__(self, folder: Path) -> None:
         self.runs: list[Run] = [json.loads(file.read_text()) for file in sorted(folder.glob("image-*-seed*.json"))]
+        # Rows of the other study that have as many steps and the same options.
+        there = {name: row for row, name in ALSO_IN.items()}
+        for file in sorted(folder.glob("perceptual-*-seed*.json")):
+            run = json.loads(file.read_text())
+            if run["collection"] in MADE_THERE and run["row"] in there:
+                self.runs.append({**run, "row": there[run["row"]], "left out as seen in training": 0})
+        self.qualities: dict[str, Any] = json.loads((folder / "image-qualities.json").read_text())
 
     def of(self, collection: str, row: str) -> list[Run]:
         """The runs of a method on a collection, by seed."""
@@ -93,10 +101,13 @@ class ImageRivalsPage:
         """AUROC of a row that needs no model."""
         return f"{self._trivial(collection)[name]:.3f}"
 
-    def seeds(self) -> int:
-        """How many every method has on every collection."""
-        (count,) = {len(self.of(collection, row)) for collection in COLLECTIONS for row in METHODS}
-        return count
+    def quality(self, collection: str, name: str, distance: bool = False) -> str:
+        """AUROC of a quality of images, or of its distance from that of training normals."""
+        return f"{self.qualities[collection]['auroc of distance' if distance else 'auroc'][name]:.3f}"
+
+    def correlation(self, collection: str, row: str, name: str = "detail") -> str:
+        """Rank correlation of a method's score with a quality, among normal test images."""
+        return f"{self.qualities[collection]['correlation'][row][name]:.2f}"
 
     def table(self) -> str:
         """Every method on the medical collections, percent, with the paper's figures on others beside."""
@@ -122,6 +133,23 @@ class ImageRivalsPage:
             lines.append(line([method.title, *(_ends(self.of(one, row)[0]["rows"][0]) for one in COLLECTIONS)]))
         return "\n".join(lines)
 
+    def quality_table(self) -> str:
+        """How well brightness, contrast and detail tell abnormal images by themselves."""
+        names = list(self.qualities[MEDICAL[0]]["auroc"])
+        headings = ["collection", *names, *(f"{name}, distance from normal" for name in names)]
+        lines = [line(headings), rule(len(headings))]
+        for collection in COLLECTIONS:
+            cells = [self.quality(collection, name, distance) for distance in (False, True) for name in names]
+            lines.append(line([f"`{collection}`", *cells]))
+        return "\n".join(lines)
+
+    def correlation_table(self, name: str) -> str:
+        """Rank correlations of every method's score with a quality, among normal test images."""
+        lines = [line(["method", *(f"`{one}`" for one in COLLECTIONS)]), rule(1 + len(COLLECTIONS))]
+        for row, method in METHODS.items():
+            lines.append(line([method.title, *(self.correlation(one, row, name) for one in COLLECTIONS)]))
+        return "\n".join(lines)
+
     def cost_table(self, collection: str) -> str:
         """What each method takes on a collection."""
         headings = ["method", "image side", "trained weights", "frozen weights", "steps", "fitting", "scoring an image"]
@@ -129,8 +157,7 @@ class ImageRivalsPage:
         for row, method in METHODS.items():
             runs = self.of(collection, row)
             counts = runs[0]["parameters"]
-            fit = statistics.mean(run["fit seconds"] for run in runs)
-            score = statistics.mean(run["score milliseconds"] for run in runs)
+            fit, score = (min(run[name] for run in runs) for name in ("fit seconds", "score milliseconds"))
             trained = counts["training"] - counts["frozen"]
             steps = f"{runs[0]['history'][-1]['iterations']:,}" if runs[0]["history"] else "–"
             cells = [f"{runs[0]['image size']}", f"{trained:,}", f"{counts['frozen']:,}", steps]
@@ -173,7 +200,9 @@ class ImageRivalsPage:
     def _trivial(self, collection: str) -> dict[str, float]:
         """AUROC of the rows without a model, of images as the first method sees them."""
         rows = self.of(collection, next(iter(METHODS)))[0]["rows"]
-        return {row["name"]: _estimate(row, "auroc") for row in rows if row["kind"] == "trivial"}
+        found = {row["name"]: _estimate(row, "auroc") for row in rows if row["kind"] == "trivial"}
+        del found[ALL_ABNORMAL]  # which is no score
+        return {**found, "detail": self.qualities[collection]["auroc of distance"]["detail"]}
 
     def _values(self, collection: str, row: str) -> list[float]:
         return [_estimate(run["rows"][0], "auroc") for run in self.of(collection, row)]
