@@ -91,18 +91,20 @@ def stops_early(recipe: Recipe) -> bool:
     return bool(recipe.values.get(EARLY_STOPPING))
 
 
-def best_epoch(detector: Detector) -> tuple[float, int]:
-    """The least validation loss, and how many iterations had been carried out; NaN, and all of them, without any.
+def best_epoch(detector: Detector) -> tuple[float | None, int]:
+    """The least validation loss, and how many iterations had been carried out; None, and all of them, without any.
 
     What is learned in closed form has neither. While a network grows, or in the first of two stages, other things are
     compared, so that these losses do not count.
     """
     history = detector.history_
     if not history:
-        return math.nan, 0
+        return None, 0
     first = detector.provenance_["training"]["validated after iteration"]
     losses = [row.get("validation/loss", math.nan) if row["iterations"] > first else math.nan for row in history]
-    best = len(losses) - 1 if np.isnan(losses).all() else int(np.nanargmin(losses))
+    if np.isnan(losses).all():
+        return None, int(history[-1]["iterations"])
+    best = int(np.nanargmin(losses))
     return losses[best], int(history[best]["iterations"])
 
 

@@ -31,7 +31,7 @@ def placements(fold: FoldResult) -> np.ndarray:
 def fold_value(fold: FoldResult, criterion: str) -> float:
     """The criterion in one fold; NaN where it has no scores."""
     if criterion == "validation-loss":
-        return fold.loss
+        return float("nan") if fold.loss is None else fold.loss
     return float(placements(fold).mean()) if fold.normal and fold.known else float("nan")
 
 
@@ -62,7 +62,7 @@ def _row(trial: Trial, rank: int | None, criterion: str, options: Sequence[str])
         value=trial.value if rank else None,
         fold_values=values,
         deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        loss=_mean([fold.loss for fold in folds]),
+        loss=_mean([fold_value(fold, "validation-loss") for fold in folds]),
         iterations=_mean([fold.iterations for fold in folds]) or None,  # what is learned in closed form has none
         seconds=sum(fold.seconds for fold in folds),
         oracle=mean_test_auroc(trial),

@@ -14,7 +14,7 @@ class FoldResult:
     """What a configuration gave in one fold.
 
     Attributes:
-        loss: The least loss of the fold's validation normals.
+        loss: The least loss of the fold's validation normals; None of a training that has none.
         iterations: How many had been carried out when it was reached.
         normal: Scores of the fold's held-out normals.
         known: Scores of the known anomalies, in the search's order.
@@ -23,7 +23,7 @@ class FoldResult:
         seconds: Of training and scoring.
     """
 
-    loss: float
+    loss: float | None
     iterations: int
     normal: tuple[float, ...]
     known: tuple[float, ...]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sanoscope.selection.ranking import mean_test_auroc, placements
+from sanoscope.selection.ranking import fold_value, mean_test_auroc, placements
 from sanoscope.selection.results import SearchResult, Trial
 
 
@@ -102,7 +102,7 @@ def sensitivity(result: SearchResult, *, repeats: int = 200, seed: int = 0) -> S
     best = _choices(placed, np.ones((1, len(result.kinds)), bool))[0]
     tested = [auroc for trial in trials if (auroc := mean_test_auroc(trial)) is not None]
     oracle = np.array(tested) if len(tested) == len(trials) else None
-    losses = np.array([np.mean([fold.loss for fold in trial.folds]) for trial in trials])
+    losses = np.array([np.mean([fold_value(fold, "validation-loss") for fold in trial.folds]) for trial in trials])
     unsupervised = None if np.isnan(losses).any() else int(losses.argmin())
     _, kinds, counts = np.unique(np.array(result.kinds), return_inverse=True, return_counts=True)
     points = []
