@@ -82,7 +82,7 @@ def test_numbers_are_those_of_scikit_learn(findings: Path) -> None:
     table, written = table_of(findings), metrics_of(findings)
     decisions = json.loads((findings / "findings.json").read_text())["decisions"]
     method = {"wasserstein", "mse", "elbo", "kl"}
-    assert len(decisions) == 7
+    assert len(decisions) == 8
     for score, decision in decisions.items():
         name = f"conv-vae, {score}" if score in method else score
         by_sklearn = expected(table["label"], table[f"score: {score}"], decision["threshold"])

@@ -72,7 +72,7 @@ def test_model_log_and_split_are_written(collection: Path, tmp_path: Path) -> No
         "manifest.csv",
         "training",
     }
-    assert (tmp_path / "model" / "training" / "history.csv").read_text().startswith("epoch,seconds,")
+    assert (tmp_path / "model" / "training" / "history.csv").read_text().startswith("epoch,iterations,seconds,")
     assert list((tmp_path / "model" / "training" / "logs").glob("events.*"))
 
 

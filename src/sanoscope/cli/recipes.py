@@ -18,7 +18,7 @@ def recipes(
 ) -> None:
     """List the recipes, or show one."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from sanoscope.recipes import RECIPES, get_recipe
 
@@ -45,11 +45,12 @@ def recipes(
             f"{name}={value}" for name, value in values.items() if value != recipe.options[name].default
         )
         console.print(f"Preset {preset}: {changed}\n", markup=False)
-    table = Table("Option", "Default", "What it does", "Why this default", box=None, header_style="bold")
+    default = Column("Default", no_wrap=True)  # which would be hard to read in pieces
+    table = Table("Option", default, "What it does", "Why this default", box=None, header_style="bold")
     for option_name, option in recipe.options.items():
-        default = "–" if option.default is None else str(option.default)
+        value = "–" if option.default is None else str(option.default)
         choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
-        table.add_row(option_name, default, option.help + choices, option.source)
+        table.add_row(option_name, value, option.help + choices, option.source)
     console.print(table, markup=False)
 
 
