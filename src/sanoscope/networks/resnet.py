@@ -9,6 +9,13 @@ BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "wide_resnet50_2":
 WIDTHS = (64, 128, 256, 512)
 
 
+def _projection(before: int, after: int, stride: int) -> nn.Sequential | None:
+    """What a skip goes through; None where the shape stays."""
+    if stride == 1 and before == after:
+        return None
+    return nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+
+
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a skip, which is projected where the shape changes."""
 
@@ -19,9 +26,7 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(after)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or before != after:
-            self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        self.downsample = _projection(before, after, stride)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features ``(B, before, H, W)`` to ``(B, after, H/stride, W/stride)``."""
@@ -46,9 +51,7 @@ class WideBottleneck(nn.Module):
         self.conv3 = nn.Conv2d(after // 2, after, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(after)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or before != after:
-            self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        self.downsample = _projection(before, after, stride)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features ``(B, before, H, W)`` to ``(B, after, H/stride, W/stride)``."""
