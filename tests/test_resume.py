@@ -29,11 +29,13 @@ TRAINING = (*SMALL, "--set", "training.batch_size=4", "--checkpoint-seconds", "0
 
 # Runs a command and sends a signal to itself at a chosen moment, so that nothing has to be waited for.
 INTERRUPTED = """
-import os, sys
+import os, signal, sys
 import torch
 from sanoscope.cli import main
 from sanoscope.training.module import TrainingModule
 
+# A shell that runs the tests in the background lets them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 moment, number, signal = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 sys.argv = ["sanoscope", *sys.argv[4:]]
 calls = 0
