@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn import metrics as reference
@@ -99,6 +99,8 @@ pixel = st.tuples(st.booleans(), score)
 
 
 @settings(deadline=None, max_examples=100)
+@example([(True, float(np.finfo(np.float32).min))])
+@example([(True, float(np.finfo(np.float32).min)), (False, 0.0)])
 @given(st.lists(pixel, min_size=1, max_size=40))
 def test_curve_metrics_equal_scikit_learn(pixels: list[tuple[bool, float]]) -> None:
     truth = np.array([abnormal for abnormal, _ in pixels])

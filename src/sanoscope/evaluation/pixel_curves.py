@@ -46,4 +46,5 @@ def operating_point(counts: ScoreCounts) -> float:
     """
     tp, fp = (np.cumsum(of_class[::-1])[::-1] for of_class in (counts.abnormal, counts.normal))
     best = np.argmax(2 * tp / (tp + fp + tp[0]))
-    return float(np.nextafter(counts.values[best], np.float32(-np.inf)))
+    with np.errstate(over="ignore"):  # below the lowest float is minus infinity, which is right
+        return float(np.nextafter(counts.values[best], np.float32(-np.inf)))
