@@ -164,12 +164,6 @@ class ImageRivalsPage:
             lines.append(line([method.title, *cells, f"{fit:.0f} s", f"{score:.1f} ms"]))
         return "\n".join(lines)
 
-    def below(self, collection: str) -> str:
-        """Methods that do no better than the best row without a model."""
-        best = max(self._trivial(collection).values())
-        names = [method.title for row, method in METHODS.items() if self._mean(collection, row) <= best]
-        return ", ".join(names) or "none"
-
     def sides(self, collection: str) -> str:
         """How many images of which kind are on each side, and how many of the test are not looked at."""
         run = self.of(collection, next(iter(METHODS)))[0]
