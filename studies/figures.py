@@ -1,9 +1,10 @@
 """Draw the pictures of the documentation.
 
-    python studies/figures.py [maps | side-by-side | score-histograms | search]
+    python studies/figures.py [maps | side-by-side | score-histograms | search | subtypes]
 
 On phantoms docs/maps.png, the maps of each predictor, and docs/side-by-side.png, those of some methods. From the
-results of runs docs/score-histograms.png, and docs/search.png with docs/search-choices.png.
+results of runs docs/score-histograms.png, docs/search.png with docs/search-choices.png, and docs/subtypes.png, maps of
+latents by t-SNE.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from common import RESULTS
 from perceptual_page import PerceptualPage
 from perceptual_runs import search_file
+from subtypes_page import TITLES, SubtypesPage
 
 from sanoscope import Cases, Detector, brain_phantoms, compare_maps, get_recipe, load_cases
 from sanoscope.report.content import SideBySide
@@ -40,7 +42,7 @@ CELL, RESOLUTION = 1.5, 100  # inches, and dots in one
 def main(names: list[str]) -> None:
     """Draw the figures named, or all of them."""
     of_phantoms = {"maps": draw_maps, "side-by-side": draw_side_by_side}
-    of_results = {"score-histograms": draw_score_histograms, "search": draw_search}
+    of_results = {"score-histograms": draw_score_histograms, "search": draw_search, "subtypes": draw_subtypes}
     for name in names or [*of_phantoms, *of_results]:
         figure = FIGURES / f"{name}.png"
         if name in of_results:
@@ -119,6 +121,31 @@ def write_figure(compared: SideBySide, path: Path) -> None:
             place.set_xlabel(f"{decision}, {judged.score:.3g}", fontsize=7, color=COLOURS[decision])
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     figure.savefig(path, dpi=RESOLUTION)
+
+
+def draw_subtypes(figure: Path) -> None:
+    """t-SNE of the first test side of each row, by image and by subject, in the colours of classes and of subjects."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    page = SubtypesPage(RESULTS)
+    rows = [row for row in TITLES if row not in ("densenet121", "pixels-1000")]
+    with style():
+        sheet = Figure(figsize=(2.1 * 4, 1.9 * len(rows)), dpi=RESOLUTION, facecolor="white")
+        axes = sheet.subplots(len(rows), 4)
+        for line, row in zip(axes, rows, strict=True):
+            for pair, by in zip((line[:2], line[2:]), ("image", "subject"), strict=True):
+                plot = page.run(by, row)["plot"]
+                points = np.array(plot["points"]).T
+                classes = [COLOURS["abnormal" if code else "normal"] for code in plot["classes"]]
+                subjects = colormaps["tab20"](np.array(plot["subjects"]) % 20)
+                for cell, colours, what in zip(pair, (classes, subjects), ("class", "subject"), strict=True):
+                    cell.scatter(*points, c=colours, s=2, linewidths=0)
+                    cell.set(xticks=[], yticks=[])
+                    if line is axes[0]:
+                        cell.set_title(f"by {by}: {what}", fontsize=9)
+            line[0].set_ylabel(TITLES[row], fontsize=7)
+        sheet.savefig(figure)
 
 
 if __name__ == "__main__":

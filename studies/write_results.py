@@ -20,6 +20,7 @@ from image_rivals_page import ImageRivalsPage
 from localisation_page import LocalisationPage
 from perceptual_page import PerceptualPage
 from rivals_page import RivalsPage
+from subtypes_page import SubtypesPage
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -215,6 +216,7 @@ def main() -> None:
         "rivals": RivalsPage(brain),
         "perceptual": PerceptualPage(RESULTS),
         "images": ImageRivalsPage(RESULTS),
+        "subtypes": SubtypesPage(RESULTS),
     }
     text = environment.get_template(TEMPLATE.name).render(pages)
     if arguments.check:

@@ -265,6 +265,19 @@ def test_fingerprint_tells_splits_apart_and_order_not() -> None:
     assert len({found["sha256"], *(fingerprint(other)["sha256"] for other in others)}) == 4
 
 
+def test_unlabelled_cases_keep_all_else() -> None:
+    mask = np.ones(IMAGES.shape[1:3], bool)
+    cases = load_cases(IMAGES, labels=["a", "b"] * 20, subjects=range(40), normal="a")
+    cases = cases.with_cases(replace(case, mask_pixels=mask) for case in cases)
+    bare = cases.unlabelled()
+    assert set(bare.labels) == {None}
+    assert {case.group for case in bare} == {case.mask_pixels for case in bare} == {None}
+    assert [(case.name, case.subject, case.split) for case in bare] == [
+        (case.name, case.subject, case.split) for case in cases
+    ]
+    assert all(one.pixels is other.pixels for one, other in zip(bare, cases, strict=True))
+
+
 def test_loading_is_the_same_twice(tmp_path: Path) -> None:
     first, second = load_cases(patients(tmp_path)), load_cases(tmp_path)
     assert fingerprint(first) == fingerprint(second)

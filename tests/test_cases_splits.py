@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanoscope.cases import Case, Cases, hold_out, k_fold
+from sanoscope.cases import Case, Cases, hold_out, k_fold, rotating_folds
 from sanoscope.cases.splits import add_validation, check_subjects
 from sanoscope.errors import DataError, OptionError
 
@@ -157,6 +157,44 @@ def test_k_fold_is_even_and_stratified_and_takes_validation_from_training() -> N
         assert split.notes == (f"fold {i + 1} of 5", "split by subject with seed 1")
     by_image = k_fold(collection([(40, 20)]), 4, by="image")
     assert [Counter(split.test.labels) for split in by_image] == [{0: 10, 1: 5}] * 4
+
+
+@given(subjects=SUBJECTS, folds=st.integers(3, 5), seed=st.integers(0, 99), by=st.sampled_from(["subject", "image"]))
+@settings(max_examples=40, deadline=None)
+def test_rotating_folds_test_and_validate_every_image_once(
+    subjects: list[tuple[int, int]], folds: int, seed: int, by: str
+) -> None:
+    cases = collection(subjects)
+    if (len(subjects) if by == "subject" else len(cases)) < folds:
+        with pytest.raises(DataError, match=f"too few for {folds} folds"):
+            rotating_folds(cases, folds, seed, by)
+        return
+    splits = rotating_folds(cases, folds, seed, by)
+    for side, times in (("test", 1), ("validation", 1), ("train", folds - 2)):
+        seen = Counter(case.name for split in splits for case in split.in_split(side))
+        assert seen == {case.name: times for case in cases}
+    for split, following in zip(splits, [*splits[1:], splits[0]], strict=True):
+        assert [case.name for case in split] == [case.name for case in cases]
+        assert [case.name for case in split.validation] == [case.name for case in following.test]
+        if by == "subject":
+            assert all(len(sides) == 1 for sides in sides_of(split).values())
+    assert [case.split for case in rotating_folds(cases, folds, seed, by)[0]] == [case.split for case in splits[0]]
+
+
+def test_rotating_folds_are_stratified_and_those_of_k_fold() -> None:
+    cases = collection([(40, 20)] * 20)
+    splits = rotating_folds(cases, 5, seed=1)
+    for i, split in enumerate(splits):
+        for side, share in (("test", 1), ("validation", 1), ("train", 3)):
+            assert Counter(split.in_split(side).labels) == {0: share * 160, 1: share * 80}
+        assert split.notes == (f"fold {i + 1} of 5", "split by subject with seed 1")
+    tested = [[case.name for case in split.test] for split in splits]
+    assert tested == [[case.name for case in split.test] for split in k_fold(cases, 5, seed=1)]
+
+
+def test_rotating_folds_need_three() -> None:
+    with pytest.raises(OptionError, match="folds=2: at least 3 are needed"):
+        rotating_folds(collection([(3, 3)] * 5), 2)
 
 
 def test_a_subject_on_two_sides_is_refused_by_name() -> None:

@@ -12,7 +12,7 @@ from command_line import finished, in_own_process, sanoscope
 from sanoscope import RECIPES, __version__
 from sanoscope.errors import OptionError
 
-VERBS = ("demo", "fit", "calibrate", "score", "evaluate", "recipes")
+VERBS = ("demo", "fit", "calibrate", "score", "evaluate", "select", "cluster", "similar", "recipes")
 HEAVY = ("torch", "lightning", "numpy", "pandas", "sklearn", "matplotlib", "scipy", "PIL", "jinja2")
 
 LOOK_AROUND = f"""
@@ -48,6 +48,11 @@ def test_help_names_every_verb(arguments: list[str]) -> None:
         ("fit", ["RECIPE", "DATA", "--out", "--set", "--config", "--epochs", "--split", "--normal", "--resume"]),
         ("score", ["MODEL", "DATA", "--out", "--set", "--side", "--normal", "--no-maps", "--device"]),
         ("evaluate", ["DIR", "--subject", "--balanced", "--resamples", "--out"]),
+        (
+            "cluster",
+            ["RECIPE|MODEL", "DATA", "--out", "--k", "--algorithm", "--folds", "--by", "--supervised"],
+        ),
+        ("similar", ["MODEL", "IMAGE", "DATA", "--count", "--metric", "--other-subjects", "--out"]),
         ("recipes", ["NAME", "--verbose"]),
     ],
 )

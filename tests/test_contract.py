@@ -35,12 +35,24 @@ SPECIAL: dict[str, dict[str, Any]] = {
         name: {"network.pretrained": False, "network.features": "squeezenet1_1"}
         for name in ("deep-knn", "deep-if", "padim", "patchcore")
     },
+    # Of these only one image size fits the layers.
+    **{
+        name: {"preparation.image_size": size, "network.width": width}
+        for name, size, width in (
+            ("cnn-autoencoder", 50, 0.05),
+            ("cnn-autoencoder-no-maxpool", 50, 0.05),
+            ("resnet-autoencoder", 256, 0.03),
+        )
+    },
+    "alexnet-autoencoder": {"preparation.image_size": 250, "network.width": 0.03, "network.pretrained": False},
+    "fc-autoencoder": {"network.widths": (24, 12)},
     "anogan": {"scoring.search_steps": 3},
     "deep-geo": {"training.schedule": "constant"},
     "deep-svdd": {"training.pretraining_epochs": 1},
     "f-anogan-original": {"training.generator_iterations": 1},
     "restoration-vae": {"scoring.restoration_steps": 5},
 }
+ONE_SIZE = [name for name, options in SPECIAL.items() if "preparation.image_size" in options]
 
 
 @dataclass
@@ -199,6 +211,10 @@ def test_bad_input_is_refused(fitted: Fitted) -> None:
 def test_other_channels_and_sizes_work(fitted: Fitted) -> None:
     images = np.random.default_rng(0).integers(0, 4096, (8, 48, 40, 1)).astype(np.uint16)
     options = fitted.options | {"preparation.image_size": 64}
+    if fitted.detector.recipe.name in ONE_SIZE:
+        with pytest.raises(OptionError, match=r"takes preparation\.image_size=\d+ only, not 64"):
+            Detector(fitted.detector.recipe.name, options, device="cpu").fit(images, quiet=True)
+        options = fitted.options
     detector = Detector(fitted.detector.recipe.name, options, device="cpu").fit(images, quiet=True)
     assert np.isfinite(detector.decision_function(images)).all()
     if says_where(detector):

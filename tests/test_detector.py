@@ -112,9 +112,11 @@ def test_images_held_out_that_cannot_be_read(cases: Cases, tmp_path: Path) -> No
         new().fit(cases.train, bad, quiet=True)
 
 
-def test_early_stopping_needs_somewhere_to_keep_the_best(cases: Cases) -> None:
-    with pytest.raises(TrainingError, match="early_stopping needs validation normals and an output folder"):
-        new(training__early_stopping=1).fit(cases, quiet=True)
+def test_early_stopping_keeps_the_best_weights_without_a_folder(cases: Cases) -> None:
+    wild = {"training__early_stopping": 2, "training__learning_rate": 0.05, "training__epochs": 6}
+    detector = new(**wild).fit(cases, quiet=True)
+    losses = [row["validation/loss"] for row in detector.history_]
+    assert losses.index(min(losses)) == len(losses) - 3
 
 
 def test_unknown_device() -> None:
@@ -165,6 +167,16 @@ def test_pictures_of_the_gallery_are_the_networks_view(fitted: Detector, cases: 
 def test_latents(fitted: Detector, cases: Cases) -> None:
     assert fitted.transform(cases.test).shape == (len(cases.test), 64)
     assert fitted.transform(cases.test[:0]).shape == (0, 64)
+    pictures, latents = fitted.encode(cases.test)
+    assert [case.name for case in pictures.cases] == [case.name for case in cases.test]
+    np.testing.assert_array_equal(latents, fitted.transform(cases.test))
+
+
+def test_encoding_goes_on_past_a_bad_image(cases: Cases, fitted: Detector) -> None:
+    broken = Case("broken", pixels=np.full((40, 40, 3), np.nan))
+    pictures, latents = fitted.encode(Cases([cases[0], broken, cases[1]]))
+    assert [item.case.name for item in pictures.unreadable] == ["broken"]
+    np.testing.assert_array_equal(latents, fitted.transform(cases[:2]))
 
 
 def test_what_cannot_be_read_is_listed_or_refused(fitted: Detector, cases: Cases, tmp_path: Path) -> None:

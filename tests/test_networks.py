@@ -22,7 +22,7 @@ from sanoscope.networks.network import parameter_count
 from sanoscope.networks.pretrained import load_pretrained
 from sanoscope.networks.resnet import ResNetTrunk
 from sanoscope.networks.resnet_vae import ResNetVAE
-from sanoscope.recipes import RECIPES, get_recipe
+from sanoscope.recipes import RECIPES, get_recipe, histopathology_autoencoders
 
 # At 64×64 with three channels; the last counted by hand: trunk 21,284,672, two heads of
 # 2048·128+128 + 128·96+96, a linear 96·2048+2048 and transposed convolutions of 3·3·a·b+b.
@@ -88,11 +88,12 @@ NARROW = {
 LINEAR_OUTPUT = ("beta-vae", "deep-perceptual-autoencoder", "piad")
 # Their features are of grey or colour images; with the channels that others are tried with.
 LIKE_PHOTOGRAPHS = {name: {1: 1, 2: 1, 4: 3} for name in ("deep-perceptual-autoencoder", "piad")}
-# Frozen networks, and others that do not decode what they encode, or need sides of a power of two, have files of
-# their own; folding is tested here for those that are trained.
+# Frozen networks, and others that do not decode what they encode, need sides of their own, or sample nothing, have
+# files of their own; folding is tested here for encoders that are trained.
 FROZEN = {"deep-knn", "padim", "patchcore", "deep-if"}
 ENCODERS = ("deep-geo", "deep-svdd", "dsebm", "ganomaly", "daol")
-AUTOENCODERS = [name for name in RECIPES if name not in {*FROZEN, *ENCODERS, "anogan"}]
+PLAIN = {recipe.name for recipe in histopathology_autoencoders.RECIPES}
+AUTOENCODERS = [name for name in RECIPES if name not in {*FROZEN, *ENCODERS, *PLAIN, "anogan"}]
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 32), (4, 96)])

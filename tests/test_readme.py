@@ -16,8 +16,8 @@ from sanoscope.cases.phantoms import histology_phantoms
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def block(language: str) -> str:
-    return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)[1]
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
@@ -26,14 +26,17 @@ def patches(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_python_example(patches: Path) -> None:
-    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", block("python")], cwd=patches, check=True)
+def test_python_examples(patches: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", "".join(blocks("python"))], cwd=patches, check=True
+    )
     assert "<html" in (patches / "report.html").read_text()
+    assert (patches / "groups.csv").exists()
 
 
 def test_command_line_example(patches: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(["bash", "-e", "-c", block("bash")], cwd=patches, check=True, env={**os.environ, "PATH": path})
+    subprocess.run(["bash", "-e", "-c", blocks("bash")[0]], cwd=patches, check=True, env={**os.environ, "PATH": path})
     assert {"scores.csv", "findings.json", "report.html", "metrics.json", "maps", "overlays"} <= {
         file.name for file in (patches / "findings").iterdir()
     }

@@ -16,8 +16,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sanoscope.cases import Case, Cases, hold_out, k_fold, load_cases, read_cases, write_manifest
+    from sanoscope.cases import Case, Cases, hold_out, k_fold, load_cases, read_cases, rotating_folds, write_manifest
     from sanoscope.cases.phantoms import brain_phantoms, histology_phantoms
+    from sanoscope.clustering import ClusterSettings
     from sanoscope.decision import Decision
     from sanoscope.detector import Detector
     from sanoscope.errors import SanoscopeError
@@ -25,29 +26,46 @@ if TYPE_CHECKING:
     from sanoscope.recipe import Recipe
     from sanoscope.recipes import RECIPES, get_recipe
     from sanoscope.side_by_side import compare_maps
+    from sanoscope.subtypes.encoders import method_of
+    from sanoscope.subtypes.folds import cross_validate
+    from sanoscope.subtypes.groups import Groups, find_groups
+    from sanoscope.subtypes.similar import find_similar
 
 __all__ = [
     "RECIPES",
     "Case",
     "Cases",
+    "ClusterSettings",
     "Decision",
     "Detector",
     "Findings",
+    "Groups",
     "Recipe",
     "SanoscopeError",
     "brain_phantoms",
     "compare_maps",
+    "cross_validate",
+    "find_groups",
+    "find_similar",
     "get_recipe",
     "histology_phantoms",
     "hold_out",
     "k_fold",
     "load_cases",
+    "method_of",
     "read_cases",
+    "rotating_folds",
     "write_manifest",
 ]
 
 _HOMES = {
     "RECIPES": "recipes",
+    "ClusterSettings": "clustering",
+    "Groups": "subtypes.groups",
+    "cross_validate": "subtypes.folds",
+    "find_groups": "subtypes.groups",
+    "find_similar": "subtypes.similar",
+    "method_of": "subtypes.encoders",
     "Decision": "decision",
     "Detector": "detector",
     "Findings": "findings",

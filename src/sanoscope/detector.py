@@ -286,6 +286,15 @@ class Detector:
         """The latents ``(N, L)``: posterior means, or whatever else the network encodes images to."""
         return self._inference().latents(self._all_pictures(cases))
 
+    def encode(self, cases: Cases | np.ndarray | str | Path) -> tuple[Pictures, np.ndarray]:
+        """The pictures of all cases that can be read, and their latents ``(N, L)``.
+
+        What cannot be read is listed in the pictures' ``unreadable``; ``transform`` refuses it instead.
+        """
+        self._require_fitted()
+        pictures = self.preparation_.decode(self._as_cases(cases))
+        return pictures, self._inference().latents(pictures)
+
     def _as_cases(self, cases: Cases | np.ndarray | str | Path) -> Cases:
         return cases if isinstance(cases, Cases) else read_cases(cases, slicing=self.recipe.build("data").slicing)
 

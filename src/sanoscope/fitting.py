@@ -30,8 +30,14 @@ def require_sound(recipe: Recipe) -> None:
             recipe.build(part)
 
 
-def new_network(recipe: Recipe, preparation: Preparation, seed: int) -> Network:
+def new_network(recipe: Recipe, preparation: Preparation, seed: int, **context: Any) -> Network:
     """The network of a recipe for prepared images, before it is trained.
+
+    Args:
+        recipe: With its options set.
+        preparation: Fitted.
+        seed: Of the initial weights.
+        context: What else only the caller knows, such as how many classes there are.
 
     Raises:
         ModelError: If published weights cannot be had.
@@ -41,7 +47,7 @@ def new_network(recipe: Recipe, preparation: Preparation, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
         network: Network = recipe.build(
-            "network", in_channels=preparation.form_.channels, image_size=preparation.image_size
+            "network", in_channels=preparation.form_.channels, image_size=preparation.image_size, **context
         )
         network.initialise()
     return network

@@ -11,7 +11,7 @@ from sanoscope.cases.nifti import volume_map
 from sanoscope.cases.pixels import read_case
 from sanoscope.cases.readers import read_image, read_mask
 from sanoscope.cases.slicing import Slicing
-from sanoscope.cases.splits import hold_out, k_fold
+from sanoscope.cases.splits import hold_out, k_fold, rotating_folds
 
 __all__ = [
     "Case",
@@ -28,6 +28,7 @@ __all__ = [
     "read_cases",
     "read_image",
     "read_mask",
+    "rotating_folds",
     "true_mask",
     "volume_map",
     "write_manifest",

@@ -145,6 +145,12 @@ class Cases(Sequence[Case]):
         """Cases labelled normal, and those without a label."""
         return self.where(lambda case: case.label != 1)
 
+    def unlabelled(self) -> Cases:
+        """The same cases on the same sides, without labels, groups and masks: for what must not see them."""
+        return self.with_cases(
+            replace(case, label=None, group=None, mask=None, mask_pixels=None) for case in self._cases
+        )
+
     @property
     def labels(self) -> list[int | None]:
         """Labels in order; None where unknown."""

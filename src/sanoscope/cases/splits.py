@@ -64,14 +64,8 @@ def k_fold(cases: Cases, folds: int = 5, seed: int = 0, by: str = "subject", val
         OptionError: ``folds``, ``validation`` or ``by`` that cannot be.
         DataError: Fewer subjects than folds, or than sides within one.
     """
-    if folds < 2:
-        raise OptionError(f"folds={folds}: at least 2 are needed")
     shares = _shares(validation, 0)[:2] if validation else [1.0]
-    units, counts = _units(cases, by)
-    needed = max(folds, len(shares) + 1)
-    if len(counts) < needed:
-        raise DataError(_too_few(cases, len(counts), f"{folds} folds", by))
-    fold_of = _deal(counts, [1 / folds] * folds, seed)
+    units, counts, fold_of = _deal_folds(cases, folds, seed, by, least=2)
     splits = []
     for fold in range(folds):
         rest = np.flatnonzero(fold_of != fold)
@@ -79,9 +73,31 @@ def k_fold(cases: Cases, folds: int = 5, seed: int = 0, by: str = "subject", val
             raise DataError(_too_few(cases, len(counts), f"{folds} folds with a validation side", by))
         sides = np.full(len(counts), SPLITS.index("test"))
         sides[rest] = _deal(counts[rest], shares, [seed, fold])
-        notes = [f"fold {fold + 1} of {folds}", *_notes(cases, seed, by)]
-        split = cases.assign([SPLITS[side] for side in sides[units]], notes)
-        splits.append(split.with_cases(split, _lacking(split, [side for side in SPLITS if split.in_split(side)])))
+        splits.append(_on_sides(cases, sides[units], [f"fold {fold + 1} of {folds}", *_notes(cases, seed, by)]))
+    return splits
+
+
+def rotating_folds(cases: Cases, folds: int = 5, seed: int = 0, by: str = "subject") -> list[Cases]:
+    """The cases once a fold, that fold being the test side, the next one the validation side, the others for training.
+
+    Each case is tested once and validated on once.
+
+    Args:
+        cases: What to split; sides they have are forgotten.
+        folds: How many, 3 or more.
+        seed: Chooses the split.
+        by: ``"subject"`` or ``"image"``.
+
+    Raises:
+        OptionError: ``folds`` or ``by`` that cannot be.
+        DataError: Fewer subjects than folds.
+    """
+    units, _, fold_of = _deal_folds(cases, folds, seed, by, least=3)
+    test, validation, train = map(SPLITS.index, ("test", "validation", "train"))
+    splits = []
+    for fold in range(folds):
+        sides = np.select([fold_of == fold, fold_of == (fold + 1) % folds], [test, validation], train)
+        splits.append(_on_sides(cases, sides[units], [f"fold {fold + 1} of {folds}", *_notes(cases, seed, by)]))
     return splits
 
 
@@ -131,6 +147,27 @@ def _shares(validation: float, test: float) -> list[float]:
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         raise OptionError(f"validation={validation}, test={test}: each must be at least 0 and their sum below 1")
     return [1 - validation - test, validation, test]
+
+
+def _deal_folds(cases: Cases, folds: int, seed: int, by: str, least: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What ``_units`` gives, and the fold of each unit, ``(U,)``, of ``least`` folds or more.
+
+    Raises:
+        OptionError: Too few folds, or ``by`` that cannot be.
+        DataError: Fewer units than folds.
+    """
+    if folds < least:
+        raise OptionError(f"folds={folds}: at least {least} are needed")
+    units, counts = _units(cases, by)
+    if len(counts) < folds:
+        raise DataError(_too_few(cases, len(counts), f"{folds} folds", by))
+    return units, counts, _deal(counts, [1 / folds] * folds, seed)
+
+
+def _on_sides(cases: Cases, sides: np.ndarray, notes: Sequence[str]) -> Cases:
+    """The cases on sides by their numbers ``(N,)`` in ``SPLITS``, with a note on each side that lacks a class."""
+    split = cases.assign([SPLITS[side] for side in sides], notes)
+    return split.with_cases(split, _lacking(split, [side for side in SPLITS if split.in_split(side)]))
 
 
 def _units(cases: Cases, by: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sanoscope.cli import calibrate, demo, evaluate, fit, recipes, score, select
+from sanoscope.cli import calibrate, cluster, demo, evaluate, fit, recipes, score, select, similar
 from sanoscope.cli.options import BAD_INPUT
 from sanoscope.errors import SanoscopeError
 
@@ -23,6 +23,8 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("select")(select.select)
+app.command("cluster")(cluster.cluster)
+app.command("similar")(similar.similar)
 app.command("recipes")(recipes.recipes)
 
 

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from sanoscope.report.content import ReportContent
+    from sanoscope.subtypes.groups import Groups
 
 
 def print_results(content: ReportContent, *, subjects: bool = False) -> None:
@@ -39,3 +40,26 @@ def print_results(content: ReportContent, *, subjects: bool = False) -> None:
             typer.echo(f"note: {note}")
     for note in dict.fromkeys((*content.notes, *table_notes(content.rows))):
         typer.echo(f"note: {note}")
+
+
+def print_groups(groups: Groups) -> None:
+    """The size of each cluster, its classes where labels are known, and how well both match."""
+    import numpy as np
+
+    from sanoscope.evaluation import format_text_table
+
+    names, labels = groups.classes
+    header = ["cluster", "images", *names]
+    rows = []
+    for number in range(groups.number):
+        here = groups.assigned == number
+        rows.append(
+            [str(number), str(here.sum()), *(str((here & (labels == code)).sum()) for code in range(len(names)))]
+        )
+    typer.echo(format_text_table([header, *rows]))
+    if groups.silhouette is not None:
+        typer.echo(f"silhouette: {groups.silhouette:.3f}")
+    if groups.has_classes and len(np.unique(groups.assigned)) > 1:
+        match, subjects = groups.match()["adjusted_rand"], groups.match_with_subjects()["adjusted_rand"]
+        beside = "" if subjects is None else f", with subjects {subjects:.3f}"
+        typer.echo(f"adjusted Rand index with classes {match:.3f}{beside}")

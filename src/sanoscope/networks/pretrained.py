@@ -12,6 +12,7 @@ from sanoscope.errors import ModelError
 
 # torchvision's files, and timm's; the eight digits start their SHA-256, which the download is checked against.
 URLS = {
+    "alexnet": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     "inception_resnet_v2": "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
     "inception_resnet_v2-940b1cd6.pth",
     "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",

@@ -16,6 +16,7 @@ from sanoscope.recipes import (
     deep_perceptual,
     deep_svdd,
     frozen_features,
+    histopathology_autoencoders,
     histopathology_vae,
     image_gans,
     piad,
@@ -38,6 +39,7 @@ RECIPES: dict[str, Recipe] = {
         *deep_energy.RECIPES,
         *piad.RECIPES,
         *image_gans.RECIPES,
+        *histopathology_autoencoders.RECIPES,
     )
 }
 

@@ -7,6 +7,7 @@ import logging
 import math
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -116,6 +117,7 @@ class PlainTraining:
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.early_stopping = early_stopping
+        self.keeps_best = bool(early_stopping)
         self.average = average
         self.precision = precision
         self.module_settings: dict[str, Any] = {
@@ -157,15 +159,13 @@ class PlainTraining:
         """
         if len(train) < 2:
             raise TrainingError(f"{len(train)} training image is too few; at least 2 normal images are needed")
-        if self.early_stopping and not (validation and surroundings.folder):
-            raise TrainingError(
-                "training.early_stopping needs validation normals and an output folder; give both or set it to 0"
-            )
+        if self.keeps_best and not validation:
+            raise TrainingError("there are no validation images to tell which weights are the best; give some")
         resume_file = surroundings.folder / RESUME_FILE if surroundings.folder else None
         history = History(surroundings.folder / "history.csv" if surroundings.folder else None)
         order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True, drop_last=self.drop_last)
         epochs, iterations = self._length(len(order))
-        with _calm(), torch.random.fork_rng(devices=[]):
+        with _calm(), torch.random.fork_rng(devices=[]), _kept_in(surroundings.folder) as folder:
             module = self.new_module(
                 network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
                 objective,
@@ -176,17 +176,17 @@ class PlainTraining:
                 seed=surroundings.seed,
             )
             self.prepare(module, train, surroundings)
-            trainer = self._trainer(surroundings, history, epochs)
+            trainer = self._trainer(surroundings, history, epochs, folder)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
             self._fit(trainer, module, batches(train, order), validation, resumed)
+            if self.keeps_best:
+                best = torch.load(folder / f"{BEST_FILE}.ckpt", weights_only=True)
+                module.load_state_dict(best["state_dict"])
         if len(history.rows) > epochs:
             raise ModelError(
                 f"{resumed}: has {len(history.rows)} epochs already; set training.epochs to as many or more, "
                 f"not {epochs}"
             )
-        if self.early_stopping and surroundings.folder:
-            best = torch.load(surroundings.folder / f"{BEST_FILE}.ckpt", weights_only=True)
-            module.load_state_dict(best["state_dict"])
         network.eval()
         return history.rows
 
@@ -228,7 +228,7 @@ class PlainTraining:
             if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
                 signal.signal(signal.SIGINT, handler)
 
-    def _trainer(self, surroundings: Surroundings, history: History, epochs: int) -> Trainer:
+    def _trainer(self, surroundings: Surroundings, history: History, epochs: int, folder: Path) -> Trainer:
         callbacks: list[Callback] = [history]
         first = self.judged_after
         if self.max_iterations:
@@ -241,10 +241,11 @@ class PlainTraining:
                 callbacks.append(EpochBar())
         if self.early_stopping:
             callbacks.append(LateStopping(first, monitor="validation/loss", patience=self.early_stopping))
+        if self.keeps_best:
             callbacks.append(
                 LateCheckpoint(
                     first,
-                    surroundings.folder,
+                    folder,
                     BEST_FILE,
                     monitor="validation/loss",
                     save_weights_only=True,
@@ -269,6 +270,16 @@ class PlainTraining:
             use_distributed_sampler=False,
             default_root_dir=surroundings.folder,
         )
+
+
+@contextlib.contextmanager
+def _kept_in(folder: Path | None) -> Iterator[Path]:
+    """Where the best weights are kept while training: the run's folder, or one for the time being."""
+    if folder:
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory() as passing:
+            yield Path(passing)
 
 
 @contextlib.contextmanager
