@@ -62,15 +62,15 @@ ROWS = {
     "pixels": Row("pixels"),
     "pixels-1000": Row("pixels", patches=1000),
     "mean-colour": Row("mean-colour"),
-    "fc-autoencoder": Row("fc-autoencoder", FAST | {"training.batch_size": 50, "training.epochs": 20}),
+    "fc-autoencoder": Row("fc-autoencoder", FAST | {"training.epochs": 12}),
     "cnn-autoencoder": Row("cnn-autoencoder", _SMALL),
     "cnn-autoencoder-no-maxpool": Row("cnn-autoencoder-no-maxpool", _SMALL),
     "alexnet-autoencoder": Row(
-        "alexnet-autoencoder", _LARGE | {"network.pretrained": False, "training.epochs": 4}, patches=1000, folds=3
+        "alexnet-autoencoder", _LARGE | {"network.pretrained": False, "training.epochs": 2}, patches=1000, folds=3
     ),
     "resnet-autoencoder": Row("resnet-autoencoder", _LARGE | {"training.epochs": 1}, patches=1000, folds=3),
     "conv-vae": Row("conv-vae", FAST | {"training.epochs": 10, "training.batch_size": 50}),
-    "densenet121": Row("densenet121"),
+    "densenet121": Row("densenet121", {"training.epochs": 2}),
 }
 
 

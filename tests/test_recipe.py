@@ -199,7 +199,9 @@ def test_declaration_fits_what_it_builds(recipe: Recipe) -> None:
     assert ("objective" in recipe.parts) == ("training.batch_size" in recipe.options)
     assert ("postprocessing" in recipe.parts) == bool(recipe.build("scoring").map_names)
     for name, part in recipe.parts.items():
-        context = CONTEXT.get(name, {})
+        context = dict(CONTEXT.get(name, {}))
+        if name == "network":  # some have layers for one size only
+            context["image_size"] = recipe["preparation.image_size"]
         assert not context.keys() & set(part.options), name
         with torch.device("meta") if name == "network" else nullcontext():
             recipe.build(name, **context)

@@ -96,6 +96,7 @@ def judge_numbers(
     possible = [number for number in asked if number < distinct]
     if not possible:
         raise DataError(f"{distinct} distinct images cannot be put into {asked[0]} or more clusters; give more images")
+    latents = narrowed(latents, seed)
     judged = {}
     for number in possible:
         # A number that cannot be had must not hide what is known of the others.
