@@ -189,6 +189,13 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str, tissue:
     assert message in sanoscope("cluster", method, tissue, "--out", tmp_path / "out", *others).error
 
 
+def test_folds_that_cannot_be_are_refused_before_training(tissue: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = sanoscope("cluster", "conv-vae", tissue, "--out", out, "--folds", SUBJECTS + 1, *TINY, *CONV)
+    assert f"{SUBJECTS} subjects" in done.error
+    assert not out.exists()
+
+
 def test_bad_data_is_one_line(tissue: Path, tmp_path: Path) -> None:
     assert "no such file or folder" in sanoscope("cluster", "pixels", tmp_path / "no", "--out", tmp_path / "o").error
     (tmp_path / "something").mkdir()

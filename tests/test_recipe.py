@@ -19,7 +19,7 @@ from sanoscope.recipe import PARTS, Option, Part, Recipe, flatten, parse_options
 from sanoscope.recipes import RECIPES, get_recipe
 
 # What a part is given beside its options, by who builds it: the data's form, or the other parts.
-CONTEXT: dict[str, dict[str, Any]] = {"network": {"in_channels": 1, "image_size": 64}}
+CONTEXT: dict[str, dict[str, Any]] = {"network": {"in_channels": 1}}
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 

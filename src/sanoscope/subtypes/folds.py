@@ -66,8 +66,9 @@ def cross_validate(
         OptionError: If two methods have one name, or folds or naming cannot be.
     """
     settings = settings or ClusterSettings()
-    _check(methods, cases, settings, naming)
-    splits = rotating_folds(cases, folds, seed, by)
+    if repeated := [name for name, count in Counter(method.name for method in methods).items() if count > 1]:
+        raise OptionError(f"method '{repeated[0]}' is given twice; leave one out, or compare them one after the other")
+    splits = splits_of(cases, folds, by, settings, naming, seed)
     rows = [_row_of_clusters(method, settings, naming, seed) for method in methods]
     if classifier is not None:
         rows.append(_row_of_classifier(classifier, seed))
@@ -78,6 +79,21 @@ def cross_validate(
         CrossValidated(title, title.capitalize(), "trivial", tuple(fold[title] for fold in trivial))
         for title in trivial[0]
     ]
+
+
+def splits_of(cases: Cases, folds: int, by: str, settings: ClusterSettings, naming: str, seed: int) -> list[Cases]:
+    """The folds that ``cross_validate`` has, or what it refuses, which is better known before a long training.
+
+    Raises:
+        DataError: If no case has a known class, or there are too few for the folds.
+        OptionError: If folds or naming cannot be.
+    """
+    names, _ = classes_of(cases)
+    if not names:
+        raise DataError(f"{cases.source}: no image has a class to compare clusters with; give labels in a manifest")
+    # Whether clusters can be named so at all is known before there are any.
+    name_clusters(np.zeros(1, np.int64), np.zeros(1, np.int64), settings.clusters, len(names), naming)
+    return rotating_folds(cases, folds, seed, by)
 
 
 @dataclass(frozen=True)
@@ -107,17 +123,6 @@ def _row_of_classifier(classifier: Classifier, seed: int) -> _Row:
     return _Row(
         recipe.name, recipe.title, "supervised", depends_on, lambda split: run_supervised_fold(classifier, split, seed)
     )
-
-
-def _check(methods: Sequence[Method], cases: Cases, settings: ClusterSettings, naming: str) -> None:
-    """Refuse what would otherwise fail only after a long training."""
-    if repeated := [name for name, count in Counter(method.name for method in methods).items() if count > 1]:
-        raise OptionError(f"method '{repeated[0]}' is given twice; leave one out, or compare them one after the other")
-    names, _ = classes_of(cases)
-    if not names:
-        raise DataError(f"{cases.source}: no image has a class to compare clusters with; give labels in a manifest")
-    # Whether clusters can be named so at all is known before there are any.
-    name_clusters(np.zeros(1, np.int64), np.zeros(1, np.int64), settings.clusters, len(names), naming)
 
 
 def _carry_out(

@@ -33,7 +33,7 @@ from sanoscope.subtypes.encoders import (
     RecipeMethod,
     method_of,
 )
-from sanoscope.subtypes.folds import cross_validate
+from sanoscope.subtypes.folds import cross_validate, splits_of
 from sanoscope.subtypes.groups import Groups
 from sanoscope.subtypes.groups_folder import CLUSTERS_FILE, clusters_of, write_assignments, write_groups
 from sanoscope.subtypes.groups_page import groups_content
@@ -122,11 +122,13 @@ class ClusterRun:
         Raises:
             SanoscopeError: If the method cannot be trained, or the images cannot be grouped.
         """
+        if self.folds:
+            splits_of(cases, self.folds, self.by, self.settings, self.naming, self.seed)
         encoder, model = self._encoder(cases)
         analysis = self._analysis(encoder, cases)
         write_assignments(analysis.groups, self.out)  # now, whatever happens in folds
         say(f"grouped: {len(analysis.groups.cases)} images; assignments are in {self.out}")
-        tables = self._tables(encoder, cases) if self.folds else []
+        tables = self._tables(encoder, cases, analysis.groups.clustering.settings) if self.folds else []
         content = groups_content(
             analysis.groups,
             f"{encoder.title} on {Path(cases.source).name}",
@@ -201,7 +203,7 @@ class ClusterRun:
             return assign(encoder, cases, clustering, self.seed)
         return analyse(encoder, cases, self.settings, range(2, self.largest + 1), self.choose, self.seed)
 
-    def _tables(self, encoder: Encoder, cases: Cases) -> list[MatchTable]:
+    def _tables(self, encoder: Encoder, cases: Cases, settings: ClusterSettings) -> list[MatchTable]:
         method = encoder if isinstance(encoder, FittedMethod) and self._fitted else self._method
         others = [other for other in (PixelMethod(), ColourMethod()) if other.name != method.name]
         rows = cross_validate(
@@ -209,7 +211,7 @@ class ClusterRun:
             cases,
             folds=self.folds,
             by=self.by,
-            settings=self.settings,
+            settings=settings,
             naming=self.naming,
             seed=self.seed,
             classifier=Classifier(device=self.device, quiet=True) if self.supervised else None,
