@@ -23,6 +23,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/constrained_step.py
 	$(BIN)/python benchmarks/perceptual_step.py
 	$(BIN)/python benchmarks/frozen_features.py
+	$(BIN)/python benchmarks/clustering.py
 
 # The page of results, from the runs' own JSON; `studies/histopathology.py DATA` makes the runs.
 results: .venv/installed-dev

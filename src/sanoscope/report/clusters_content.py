@@ -36,8 +36,8 @@ class ClusterCard:
     Attributes:
         number: From 0.
         size: How many images it has.
-        classes: How many of each class, the most frequent first; empty where no class is known.
-        subjects: The same of subjects.
+        classes: How many of each class, in the order of the classes; empty where no class is known.
+        subjects: How many of each subject, the most frequent first.
         facts: What else can be said of its images, by what it is.
         central: Images nearest to its centre.
         marginal: Images hardly nearer to it than to another.
@@ -117,6 +117,7 @@ class ClustersContent:
         classes: The class of each image; None where unknown.
         subjects: The subject of each image; None where unknown.
         clusters: In the order of their numbers.
+        silhouette: The mean of all images; None where all are in one cluster.
         projections: Images as points in a plane.
         choice: How many clusters there may be.
         tables: How well they match classes.
@@ -132,6 +133,7 @@ class ClustersContent:
     classes: Sequence[str | None]
     subjects: Sequence[str | None]
     clusters: Sequence[ClusterCard]
+    silhouette: float | None = None
     projections: Sequence[Projection] = ()
     choice: NumberChoice | None = None
     tables: Sequence[MatchTable] = ()

@@ -6,6 +6,7 @@ No text from outside is drawn: clusters, classes and subjects stand beside the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,50 +18,66 @@ from sanoscope.report.svg import COLOURS, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Told apart with the common kinds of colour blindness, on light and on dark pages: after Okabe and Ito, "Color
-# universal design" (2008), without black and with a darker yellow, and some more for many clusters.
-PALETTE = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#d55e00",
-    "#b2a429",
-    "#8c6bb1",
-    "#8a8a8a",
-    "#7b4f2c",
-    "#4d9c2d",
-    "#5a6fd0",
-)
-UNKNOWN = "#9aa3af"
+# Colours of Okabe and Ito, "Color universal design" (2008), which are told apart with the common kinds of colour
+# blindness; the blue that means normal elsewhere comes late. No more are as different, so that further groups have the
+# same colours with another marker.
+PALETTE = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#d55e00", "#0072b2")
+MARKERS = {"o": "●", "^": "▲", "s": "■"}
 # Dots in an inch of what is drawn as pixels, so that many points take no more room than few.
-_RESOLUTION = 180
+_RESOLUTION = 120
 
 
-def colour_of(number: int) -> str:
-    """The colour of a cluster, class or subject by its number; negative numbers are unknown."""
-    return UNKNOWN if number < 0 else PALETTE[number % len(PALETTE)]
+@dataclass(frozen=True)
+class Look:
+    """How the points of a group are drawn.
+
+    Attributes:
+        colour: Of the points.
+        marker: Their shape, one of ``MARKERS``.
+    """
+
+    colour: str
+    marker: str = "o"
+
+    @property
+    def sign(self) -> str:
+        """The shape as a character, for legends."""
+        return MARKERS[self.marker]
+
+
+UNKNOWN = Look("#9aa3af")
+
+
+def look_of(number: int) -> Look:
+    """The look of a cluster, class or subject by its number."""
+    shape, colour = divmod(number, len(PALETTE))
+    return Look(PALETTE[colour], list(MARKERS)[shape % len(MARKERS)])
 
 
 @style()
-def projection_figure(projection: Projection, colours: Sequence[str]) -> Figure:
+def projection_figure(projection: Projection, looks: Sequence[Look]) -> Figure:
     """Images as points.
 
     Args:
         projection: Where they lie.
-        colours: Of each of the projection's points.
+        looks: Of each of the projection's points.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.7, 3.4), dpi=_RESOLUTION)
     axes = figure.add_subplot()
     size = float(np.clip(6000 / len(projection.rows), 2, 16))
-    across, up = projection.points.T
-    axes.scatter(across, up, c=list(colours), s=size, alpha=0.75, linewidths=0, rasterized=True)
+    # In a random order, so that no group covers the others because it comes last.
+    order = np.random.default_rng(0).permutation(len(projection.rows))
+    for marker in MARKERS:
+        drawn = [int(i) for i in order if looks[i].marker == marker]
+        across, up = projection.points[drawn].T
+        colours = [looks[i].colour for i in drawn]
+        axes.scatter(across, up, c=colours, s=size, marker=marker, alpha=0.75, linewidths=0, rasterized=True)
     axes.grid(visible=False)
     if projection.explained is None:
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     else:
         first, second = (f"component {axis} ({share:.0%})" for axis, share in enumerate(projection.explained, start=1))
         axes.set(xlabel=first, ylabel=second)
@@ -101,5 +118,5 @@ def number_figure(choice: NumberChoice, used: int) -> Figure:
         ring = {"linestyle": "none", "marker": "o", "markersize": 11, "markerfacecolor": "none"}
         axes.plot(choice.suggested, values[place], markeredgecolor=COLOURS["ink"], **ring)
         if used in choice.numbers:
-            axes.axvline(used, color=COLOURS["abnormal"], linewidth=0.8, zorder=0)
+            axes.axvline(used, color=COLOURS["ink"], linewidth=0.8, zorder=0)
     return figure

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sanoscope.clustering.projection import Projection
 from sanoscope.report.clusters_content import ClustersContent
-from sanoscope.report.clusters_figures import UNKNOWN, colour_of, number_figure, projection_figure
+from sanoscope.report.clusters_figures import UNKNOWN, Look, look_of, number_figure, projection_figure
 from sanoscope.report.html import Drawing, page_environment
 from sanoscope.report.summary import STANDING_NOTE, Tile, count
 from sanoscope.report.svg import COLOURS, inline_svg
@@ -19,7 +18,7 @@ _MOST_SUBJECTS = 12
 _NAMED_SUBJECTS = 6
 # Up to this width a picture is enlarged with its pixels kept visible.
 _SMALL = 80
-_BY_CLASS = {"normal": COLOURS["normal"], "abnormal": COLOURS["abnormal"]}
+_BY_CLASS = {name: Look(COLOURS[name]) for name in ("normal", "abnormal")}
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,13 @@ class Colouring:
 
     Attributes:
         title: What it is.
-        colours: Of each image.
-        legend: Names with their colours.
+        looks: Of each image's point.
+        legend: Names with their looks.
     """
 
     title: str
-    colours: Sequence[str]
-    legend: Sequence[tuple[str, str]]
+    looks: Sequence[Look]
+    legend: Sequence[tuple[str, Look]]
 
 
 def render_clusters(content: ClustersContent) -> str:
@@ -51,7 +50,7 @@ def render_clusters(content: ClustersContent) -> str:
         "unreadable": ("Unreadable files", content.unreadable),
     }
     environment = page_environment()
-    environment.filters["of_cluster"] = colour_of
+    environment.filters["look"] = look_of
     return environment.get_template("clusters.html").render(
         content=content,
         sections={name: title for name, (title, there) in present.items() if there},
@@ -60,7 +59,7 @@ def render_clusters(content: ClustersContent) -> str:
         notes=list(dict.fromkeys([STANDING_NOTE, *content.notes])),
         maps=maps,
         number=_number_drawing(content),
-        class_colours={**dict(_class_colours(content)), "unlabelled": UNKNOWN},
+        class_looks={**_class_looks(content), "unlabelled": UNKNOWN},
         named_subjects=_NAMED_SUBJECTS,
         small_image=_SMALL,
     )
@@ -83,8 +82,9 @@ def tiles(content: ClustersContent) -> list[Tile]:
         Tile("Images", f"{len(content.assigned):,}", [f"{len(content.unreadable):,} could not be read"]),
         Tile("Clusters", f"{len(content.clusters)}", [f"of {sizes} images"]),
     ]
+    if content.silhouette is not None:
+        shown.append(Tile("Silhouette", f"{content.silhouette:.3f}", ["-1 to 1; near 0: no gaps between clusters"]))
     names = {
-        "silhouette": ("Silhouette", ["-1 to 1; near 0: no gaps between clusters"]),
         "adjusted_rand": ("Adjusted Rand index", ["with the labels: 1 is the same, 0 chance"]),
         "accuracy": ("Accuracy", ["oracle: clusters named by these very labels"]),
     }
@@ -101,38 +101,35 @@ def _own(content: ClustersContent, metric: str) -> float | None:
     return None if value is None else value.mean
 
 
-def _class_colours(content: ClustersContent) -> Iterator[tuple[str, str]]:
-    names = dict.fromkeys(name for name in content.classes if name is not None)
+def _class_looks(content: ClustersContent) -> dict[str, Look]:
+    """Blue is normal and orange abnormal everywhere; other names have the looks of their order."""
+    names = {name for name in content.classes if name is not None}
     order = sorted(names, key=lambda name: (name != "normal", name))
-    # Blue is normal and orange abnormal everywhere; other names have the colours of their order.
-    plain = set(names) <= set(_BY_CLASS)
-    for number, name in enumerate(order):
-        yield name, _BY_CLASS[name] if plain else colour_of(number)
+    plain = names <= set(_BY_CLASS)
+    return {name: _BY_CLASS[name] if plain else look_of(number) for number, name in enumerate(order)}
 
 
 def _colourings(content: ClustersContent) -> Iterator[Colouring]:
-    legend = [(f"cluster {card.number}", colour_of(card.number)) for card in content.clusters]
-    yield Colouring("By cluster", [colour_of(int(number)) for number in content.assigned], legend)
-    classes = dict(_class_colours(content))
-    if classes:
+    legend = [(f"cluster {card.number}", look_of(card.number)) for card in content.clusters]
+    yield Colouring("By cluster", [look_of(int(number)) for number in content.assigned], legend)
+    if classes := _class_looks(content):
         yield _by_name("By label", content.classes, classes)
-    subjects = [name for name, _ in Counter(content.subjects).most_common() if name is not None]
+    subjects = sorted({name for name in content.subjects if name is not None})
     if 1 < len(subjects) <= _MOST_SUBJECTS:
-        yield _by_name("By subject", content.subjects, {name: colour_of(i) for i, name in enumerate(sorted(subjects))})
+        yield _by_name("By subject", content.subjects, {name: look_of(i) for i, name in enumerate(subjects)})
 
 
-def _by_name(title: str, names: Sequence[str | None], colours: dict[str, str]) -> Colouring:
+def _by_name(title: str, names: Sequence[str | None], looks: dict[str, Look]) -> Colouring:
     unknown = [("unknown", UNKNOWN)] if None in names else []
-    drawn = [UNKNOWN if name is None else colours[name] for name in names]
-    return Colouring(title, drawn, [*colours.items(), *unknown])
+    return Colouring(title, [UNKNOWN if name is None else looks[name] for name in names], [*looks.items(), *unknown])
 
 
 def _maps(projections: Sequence[Projection], colouring: Colouring) -> Iterator[Drawing]:
     for projection in projections:
-        drawn = projection_figure(projection, [colouring.colours[int(row)] for row in projection.rows])
+        drawn = projection_figure(projection, [colouring.looks[int(row)] for row in projection.rows])
         text = f"Images as points by {projection.name}, coloured {colouring.title.lower()}."
         name = f"{projection.name}-{colouring.title}".lower().replace(" ", "-")
-        yield Drawing(inline_svg(drawn, name, text), f"{projection.name}, {colouring.title.lower()}", _of(projection))
+        yield Drawing(inline_svg(drawn, name, text), projection.name, _of(projection))
 
 
 def _of(projection: Projection) -> str:

@@ -62,7 +62,7 @@ def _verdict(content: SimilarContent) -> str:
     if content.query.class_name is None or not known:
         return f"{found}, by the {content.metric} distance of latents."
     same = sum(name == content.query.class_name for name in known)
-    return f"{found}; {same} of {len(known)} labelled ones are {content.query.class_name}, as the image itself."
+    return f"{found}; with the label of the image itself, {content.query.class_name}: {same} of {len(known)}."
 
 
 def _tiles(content: SimilarContent) -> list[Tile]:

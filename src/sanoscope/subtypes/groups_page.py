@@ -20,6 +20,8 @@ from sanoscope.subtypes.pictures import patch_of
 SHOWN = 11
 # Metrics that a map from clusters to classes enters, which is made of the same labels.
 _BY_MAP = ("accuracy", "f1")
+# Clusters that agree less with subjects than this follow neither them nor classes.
+_FOLLOWED = 0.1
 EXPLANATION = (
     "Images are grouped by how near their latents are, without any label. Central images are the nearest to the "
     "centre of their cluster and show what it is; marginal ones are hardly nearer to it than to another, and show "
@@ -59,6 +61,7 @@ def groups_content(
         classes=[None if code < 0 else names[code] for code in labels],
         subjects=groups.cases.subjects,
         clusters=list(_cards(groups)),
+        silhouette=groups.silhouette,
         projections=projections,
         choice=choice,
         tables=[*own, *tables],
@@ -100,7 +103,7 @@ def notes_of(groups: Groups) -> list[str]:
         known = int((groups.classes[1] >= 0).sum())
         notes.append(f"No label took part in finding the clusters; {known:,} images with labels judge them afterwards.")
         classes, subjects = groups.match()["adjusted_rand"], groups.match_with_subjects()["adjusted_rand"]
-        if classes is not None and subjects is not None and subjects > classes:
+        if classes is not None and subjects is not None and subjects > max(classes, _FOLLOWED):
             notes.append(
                 f"The clusters follow the subjects (adjusted Rand index {subjects:.3f}) more than the classes "
                 f"({classes:.3f}): staining and scanner may be what they tell apart."
@@ -119,12 +122,12 @@ def _cards(groups: Groups) -> Iterator[ClusterCard]:
     colours = _mean_colours(groups)
     for number in range(groups.number):
         members = np.flatnonzero(groups.assigned == number)
-        classes = Counter("unlabelled" if labels[i] < 0 else names[labels[i]] for i in members)
+        counted = {name: int((labels[members] == code).sum()) for code, name in [*enumerate(names), (-1, "unlabelled")]}
         subjects = Counter(groups.cases[i].subject or "unknown" for i in members)
         yield ClusterCard(
             number=number,
             size=len(members),
-            classes=dict(classes.most_common()) if names else {},
+            classes={name: count for name, count in counted.items() if count} if names else {},
             subjects=dict(subjects.most_common()),
             facts=_facts(colours, members),
             **{kind: [patch_of(groups.cases[i]) for i in rows[number]] for kind, rows in shown.items()},

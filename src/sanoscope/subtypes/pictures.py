@@ -10,7 +10,7 @@ from sanoscope.report.clusters_content import Patch
 from sanoscope.report.images import display_file
 
 # Sides of pictures, in pixels; larger images are made smaller.
-LARGEST = 128
+LARGEST = 96
 
 
 def patch_of(case: Case) -> Patch:
