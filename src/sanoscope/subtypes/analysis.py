@@ -18,6 +18,8 @@ from sanoscope.subtypes.groups import Groups, assign_groups, encoded, grouped
 
 # Numbers of clusters that are compared, up to this one, unless another is asked for.
 LARGEST_NUMBER = 8
+# The least values of metrics that do not end at 0; all end at 1. Of the adjusted Rand index: Chacón, Rastrojo (2023).
+_LEAST = {"adjusted_rand": -0.5, "silhouette": -1.0}
 POOLED = {"pooled accuracy": "accuracy", "pooled f1": "f1"}
 
 
@@ -105,16 +107,17 @@ def fold_table(rows: Sequence[CrossValidated], method: str, by: str, seed: int =
 
 
 def _match_row(row: CrossValidated, metrics: Sequence[str], method: str, seed: int) -> MatchRow:
-    values = {metric: _value(row.value(metric), metric.endswith("_oracle")) for metric in metrics}
+    values = {metric: _value(metric, row.value(metric)) for metric in metrics}
     for name, metric in POOLED.items():
         found = row.pooled(metric, seed)
         values[name] = None if found.value is None else Value(found.value, None, found.low, found.high)
     return MatchRow(row.title, row.kind, values, method=row.name == method)
 
 
-def _value(found: FoldMean | None, oracle: bool) -> Value | None:
+def _value(metric: str, found: FoldMean | None) -> Value | None:
     if found is None:
         return None
-    # All metrics end at 1, which an interval by the t-distribution does not know.
+    # An interval by the t-distribution does not know where a metric ends.
+    low = None if found.low is None else max(found.low, _LEAST.get(metric, 0.0))
     high = None if found.high is None else min(found.high, 1.0)
-    return Value(found.mean, found.deviation, found.low, high, oracle)
+    return Value(found.mean, found.deviation, low, high, oracle=metric.endswith("_oracle"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sanoscope.detector import Detector
 from sanoscope.detector_folder import CHECKSUMS_FILE
-from sanoscope.errors import ModelError
+from sanoscope.errors import ModelError, OptionError
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.subtypes.encoders import Encoder, FittedMethod, PreparedEncoder, prepared_method
 
@@ -40,16 +40,26 @@ def encoder_of(record: Mapping[str, Any], folder: Path, device: str = "auto") ->
     """The encoder that clusters were found with, and the folder of its detector, where it has one.
 
     Raises:
-        ModelError: If its model is no longer where it was, or is another.
+        ModelError: If the record is damaged, or its model is no longer where it was, or is another.
     """
-    if "model" not in record:
-        method = prepared_method(record["method"], record["options"])
-        preparation: Preparation = method.recipe.build("preparation").load_json(record["preparation"])
-        return PreparedEncoder(method, preparation), None
-    model = folder / record["model"]
-    if _checksums(model) != record["checksums"]:
+    try:
+        if "model" not in record:
+            return _prepared(record), None
+        model, checksums = folder / record["model"], record["checksums"]
+    except (KeyError, TypeError, ValueError, AttributeError, OptionError) as error:
+        raise ModelError(
+            f"{folder}: what its clusters were found with cannot be read ({type(error).__name__}: {error}); "
+            "find them anew"
+        ) from error
+    if _checksums(model) != checksums:
         raise ModelError(f"{model}: is another model than the clusters in {folder} were found with; find them anew")
     return FittedMethod(Detector.load(model, device=device)), model
+
+
+def _prepared(record: Mapping[str, Any]) -> PreparedEncoder:
+    method = prepared_method(record["method"], record["options"])
+    preparation: Preparation = method.recipe.build("preparation").load_json(record["preparation"])
+    return PreparedEncoder(method, preparation)
 
 
 def _checksums(model: Path) -> Any:

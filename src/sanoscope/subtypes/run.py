@@ -17,7 +17,7 @@ from sanoscope.console import say
 from sanoscope.detector import Detector
 from sanoscope.detector_folder import CHECKSUMS_FILE, TRAINING_FOLDER
 from sanoscope.errors import ModelError, OptionError
-from sanoscope.provenance import environment
+from sanoscope.provenance import digest, environment
 from sanoscope.recipe import Recipe
 from sanoscope.recipes import RECIPES
 from sanoscope.report.clusters_content import MatchTable
@@ -182,17 +182,22 @@ class ClusterRun:
             return method.fit(every, self.seed), None
         model = self.out / MODEL_FOLDER
         if (model / CHECKSUMS_FILE).exists():
-            return FittedMethod(self._of_this_run(model, method.recipe)), model
+            return FittedMethod(self._of_this_run(model, method.recipe, every)), model
         kept = RecipeMethod(method.recipe, self.device, model / TRAINING_FOLDER, quiet=False)
         encoder = kept.fit(every, self.seed)
         write_split(every, model)
         encoder.detector.save(model)
         return encoder, model
 
-    def _of_this_run(self, model: Path, recipe: Recipe) -> Detector:
+    def _of_this_run(self, model: Path, recipe: Recipe, cases: Cases) -> Detector:
+        """The model that an earlier call has trained, if it did so as this one would."""
         detector = Detector.load(model, device=self.device)
         if (detector.recipe.name, detector.recipe.values, detector.seed) != (recipe.name, recipe.values, self.seed):
             raise ModelError(f"{model}: was trained with other settings; choose another --out, or give the same ones")
+        learned_from = recipe.build("data").choose(cases.unlabelled(), None, self.seed).train
+        images = digest(detector.preparation_.decode(learned_from).keys)
+        if images != detector.provenance_["data"]["training"]["digest"]:
+            raise ModelError(f"{model}: was trained on other images; choose another --out, or give the same ones")
         return detector
 
     # ---------------------------------------------------------------- what is found

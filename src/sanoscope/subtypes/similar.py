@@ -98,10 +98,11 @@ def find_similar(
     pictures, others = encoder.encode(cases)
     copies = np.array([key == asked.keys[0] for key in pictures.keys], bool)
     rows = np.flatnonzero(~copies)
-    if not len(rows):
-        raise DataError(f"{cases.source}: has no other image that can be read; give a collection to look in")
-    found, distances = nearest(others[rows], latents[0], count, metric)
     unreadable = [(str(item.case), item.reason) for item in pictures.unreadable]
+    if not len(rows):
+        why = f" (the first: {unreadable[0][1]})" if unreadable else ""
+        raise DataError(f"{cases.source}: has no other image that can be read{why}; give a collection to look in")
+    found, distances = nearest(others[rows], latents[0], count, metric)
     return Similar(
         asked.cases, pictures.cases[rows[found]], distances, metric, len(rows), int(copies.sum()), unreadable
     )
