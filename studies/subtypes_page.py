@@ -49,7 +49,8 @@ class SubtypesPage:
 
     def __init__(self, folder: Path) -> None:
         self.runs: dict[tuple[str, str], Run] = {}
-        for file in sorted(folder.glob("subtypes-*.json")):
+        self.groups: dict[str, Any] = json.loads((folder / "subtypes-groups.json").read_text())
+        for file in sorted([*folder.glob("subtypes-image-*.json"), *folder.glob("subtypes-subject-*.json")]):
             run = json.loads(file.read_text())
             if run["row"] == "trivial":
                 for title, folds in run["rows"].items():
@@ -137,6 +138,20 @@ class SubtypesPage:
             tested = ", ".join(f"{subject} ({sum(map(sum, counts))})" for subject, counts in fold.subjects.items())
             value = fold.values.get(metric)
             lines.append(line([str(number), tested, "–" if value is None else f"{value:.3f}"]))
+        return "\n".join(lines)
+
+    def groups_table(self) -> str:
+        """Two clusters of all patches by some methods, and what they agree with."""
+        headings = ["row", "patches", "tumour", "silhouette", "ARI with classes", "with patients", "with mean colours"]
+        headings += ["suggested number", "its stability"]
+        lines = [line(headings), rule(len(headings))]
+        for row, found in self.groups.items():
+            rand, choice = found["adjusted rand"], found["choice"]
+            stability = choice["stability"][choice["numbers"].index(choice["suggested"])]
+            cells = [" / ".join(f"{size:,}" for size in found["sizes"])]
+            cells.append(" / ".join(f"{share:.0%}" for share in found["abnormal"]))
+            cells += [f"{value:.3f}" for value in (found["silhouette"], *rand.values())]
+            lines.append(line([TITLES[row], *cells, str(choice["suggested"]), f"{stability:.2f}"]))
         return "\n".join(lines)
 
     def _cells(self, by: str, row: str) -> list[str]:

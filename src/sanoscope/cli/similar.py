@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,13 +17,17 @@ from sanoscope.cli.options import (
     require_new,
     require_outside,
 )
+from sanoscope.errors import DataError
+
+if TYPE_CHECKING:
+    from sanoscope.cases.case import Cases
 
 
 def similar(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A folder that 'sanoscope fit' or 'sanoscope cluster' wrote.")
     ],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image; of DATA, its name will do, as of a volume's slice.")],
     data: DataArgument,
     count: Annotated[int, typer.Option("--count", min=1, help="How many images to find.")] = 10,
     metric: Annotated[str, typer.Option("--metric", help="Distance of latents: euclidean or cosine.")] = "euclidean",
@@ -48,10 +52,8 @@ def similar(
     cases = read_for(encoder, data, normal, layout)
     if out is not None and cases.layout != "manifest":
         require_outside(out, data)
-    query = read_for(encoder, image, None, None)
-    # An image of the collection is known there, with its subject and label.
-    known = cases.where(lambda case: case.path is not None and case.path.resolve() == image.resolve())
-    found = find_similar(encoder, known if len(known) == 1 else query, cases, count, metric, other_subjects)
+    query = _of_collection(image, cases) or read_for(encoder, image, None, None)
+    found = find_similar(encoder, query, cases, count, metric, other_subjects)
     for path, reason in found.unreadable:
         say(f"not looked at: {reason if path in reason else f'{path}: {reason}'}")
     header = ["rank", "distance", "subject", "label", "name"]
@@ -70,3 +72,13 @@ def similar(
         typer.echo(f"page: {write_similar(found, encoder, out)}")
     if found.unreadable:
         raise typer.Exit(PARTLY_DONE)
+
+
+def _of_collection(image: Path, cases: Cases) -> Cases | None:
+    """The image as the collection knows it, with subject and label, if it is one of its images."""
+    known = cases.where(lambda case: case.name == str(image))
+    if not len(known):
+        known = cases.where(lambda case: case.path is not None and case.path.resolve() == image.resolve())
+    if len(known) > 1:
+        raise DataError(f"{image}: holds {len(known)} images; give one of them by its name, such as '{known[0].name}'")
+    return known if len(known) else None
