@@ -70,7 +70,7 @@ ROWS = {
     ),
     "resnet-autoencoder": Row("resnet-autoencoder", _LARGE | {"training.epochs": 1}, patches=1000, folds=3),
     "conv-vae": Row("conv-vae", FAST | {"training.epochs": 10, "training.batch_size": 50}),
-    "densenet121": Row("densenet121", {"training.epochs": 2}),
+    "densenet121": Row("densenet121", {"training.epochs": 2}, folds=3),
 }
 
 

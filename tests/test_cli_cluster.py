@@ -127,6 +127,13 @@ def test_other_algorithms_on_a_fitted_model(algorithm: str, tissue: Path, groupe
         assert (table[shares].to_numpy().argmax(1) == table.cluster).all()
 
 
+def test_a_preset_of_a_model_is_taken_or_refused(tissue: Path, grouped: Path, tmp_path: Path) -> None:
+    for source in (grouped, grouped / "model"):
+        assert (
+            "has no presets" in sanoscope("cluster", source, tissue, "--out", tmp_path / "out", "--preset", "x").error
+        )
+
+
 def test_folds_go_on_where_they_were(tissue: Path, grouped: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ("cluster", "pixels", tissue, "--folds", 3, "--out", out, "--starts", 3)
@@ -181,6 +188,7 @@ def test_a_file_that_cannot_be_read_is_listed(tissue: Path, tmp_path: Path) -> N
         (("pixels", "--supervised"), "--supervised needs --folds"),
         (("pixels", "--preset", "paper"), "has no presets"),
         (("pixels", "--set", "network.latent=3"), "has no option 'network.latent'"),
+        (("anogan", "--preset", "papr"), "has no preset"),
         (("anogan", "--set", "network.latnt=3"), "did you mean 'network.latent'?"),
     ],
 )

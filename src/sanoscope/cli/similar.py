@@ -27,7 +27,9 @@ def similar(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A folder that 'sanoscope fit' or 'sanoscope cluster' wrote.")
     ],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image; of DATA, its name will do, as of a volume's slice.")],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="One image; of DATA, its name will do, as of a volume's slice.")
+    ],
     data: DataArgument,
     count: Annotated[int, typer.Option("--count", min=1, help="How many images to find.")] = 10,
     metric: Annotated[str, typer.Option("--metric", help="Distance of latents: euclidean or cosine.")] = "euclidean",

@@ -95,7 +95,9 @@ def judge_numbers(
     distinct = len(np.unique(image))
     possible = [number for number in asked if number < distinct]
     if not possible:
-        raise DataError(f"{distinct} distinct images cannot be put into {asked[0]} or more clusters; give more images")
+        raise DataError(
+            f"the images are too few to be put into {asked[0]} or more clusters (different ones: {distinct}); give more"
+        )
     latents = narrowed(latents, seed)
     judged = {}
     for number in possible:

@@ -157,8 +157,10 @@ class ClusterRun:
             return None
         encoder, model = fitted_encoder(folder, self.device)
         if isinstance(encoder, FittedMethod):
-            encoder.detector.adjust(self.options or {})
-        elif self.options:
+            detector = encoder.detector
+            detector.adjust(detector.recipe.preset_options(self.preset) if self.preset else {})
+            detector.adjust(self.options or {})
+        elif self.options or self.preset:
             raise OptionError(f"{folder}: options cannot be set on clusters of {encoder.name} that were found before")
         return encoder, model
 
