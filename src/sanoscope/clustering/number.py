@@ -96,7 +96,8 @@ def judge_numbers(
     possible = [number for number in asked if number < distinct]
     if not possible:
         raise DataError(
-            f"the images are too few to be put into {asked[0]} or more clusters (different ones: {distinct}); give more"
+            f"the images are too few to be put into {asked[0]} or more clusters (different ones: {distinct}); "
+            "give more images"
         )
     latents = narrowed(latents, seed)
     judged = {}
