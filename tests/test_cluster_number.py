@@ -99,7 +99,7 @@ def test_of_many_images_some_are_judged() -> None:
 def test_numbers_that_are_not_below_that_of_distinct_images_are_left_out() -> None:
     copies = np.repeat([[0.0, 0.0], [1.0, 5.0], [9.0, 2.0], [7.0, -9.0]], [9, 1, 1, 5], axis=0)
     assert judge_numbers(copies, range(2, 9), FEW, 0).numbers == (2, 3)
-    with pytest.raises(DataError, match="too few to be put into 4 or more clusters .different ones: 4."):
+    with pytest.raises(DataError, match=r"too few to be put into 4 or more clusters \(different ones: 4\)"):
         judge_numbers(copies, [5, 4], FEW, 0)
     with pytest.raises(DataError, match="1 distinct images"):
         judge_numbers(np.ones((20, 3)), [2], FEW, 0)
