@@ -101,7 +101,7 @@ def test_numbers_that_are_not_below_that_of_distinct_images_are_left_out() -> No
     assert judge_numbers(copies, range(2, 9), FEW, 0).numbers == (2, 3)
     with pytest.raises(DataError, match=r"too few to be put into 4 or more clusters \(different ones: 4\)"):
         judge_numbers(copies, [5, 4], FEW, 0)
-    with pytest.raises(DataError, match="1 distinct images"):
+    with pytest.raises(DataError, match="different ones: 1"):
         judge_numbers(np.ones((20, 3)), [2], FEW, 0)
 
 
