@@ -78,6 +78,29 @@ def test_histopathology_in_the_archives_own_tree(real_data: Path, tmp_path: Path
     assert len({row["subject"] for row in table_of(tmp_path / "findings")}) == 1
 
 
+def test_histopathology_in_groups(real_data: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "patches"
+    for patient in ("8863", "8864", "8865", "8867"):
+        for group in ("0", "1"):
+            (tree / patient / group).mkdir(parents=True)
+            for file in sorted((real_data / "idc" / patient / group).glob("*.png"))[:50]:
+                (tree / patient / group / file.name).symlink_to(file)
+    network = ("--set", "network.width=0.1", "--set", "training.batch_size=25", "--largest-k", "3", *QUICK[:2])
+    groups = tmp_path / "groups"
+    finished("cluster", "cnn-autoencoder-no-maxpool", tree, "--out", groups, "--epochs", "4", *network)
+    with (groups / "assignments.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert len(table) == 400
+    assert {row["cluster"] for row in table} == {"0", "1"}
+    finished("cluster", "mean-colour", tree, "--out", tmp_path / "colours", "--folds", "4", "--largest-k", "3")
+    tables = json.loads((tmp_path / "colours" / "clusters.json").read_text())["tables"]
+    colours, always = (tables[1]["rows"][row]["values"]["pooled f1"]["mean"] for row in (0, -1))
+    assert colours > always  # tumours are darker, whoever the patient is
+    image = table[0]["path"]
+    found = finished("similar", groups, image, tree, "--other-subjects", "--count", "3", *QUICK[:2]).out
+    assert table[0]["subject"] not in {line.split()[2] for line in found.splitlines()[2:]}
+
+
 def test_small_chest_x_rays(real_data: Path, tmp_path: Path) -> None:
     data = real_data / "pneumoniamnist"
     finished("fit", "conv-vae", data, "--out", tmp_path / "model", *QUICK, "--set", "preparation.image_size=32")
