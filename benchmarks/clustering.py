@@ -33,7 +33,7 @@ OTHERS = ("assign", "how many (2 to 8)", "PCA and t-SNE", "similar")
 def main() -> None:
     """Run every measurement and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="*", default=[5_000, 100_000])
+    parser.add_argument("--images", type=int, nargs="*", default=[5_000, 20_000])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", choices=(*SETTINGS, *OTHERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from common import write
 
 from sanoscope.cases import read_cases, rotating_folds
@@ -120,7 +121,8 @@ def run(row: Row, split: Cases, quick: bool) -> dict[str, Any]:
         classifier = Classifier(recipe, {"training.epochs": 1} if quick else row.options, quiet=True)
         result = run_supervised_fold(classifier, split, SEED)
         facts = {"parameters": parameter_count(classifier.network_)}
-        return {"result": result.to_json(), "facts": facts, "options": dict(classifier.recipe.changes)}
+        plot = plot_of(features_of(classifier, split.test), split.test)
+        return {"result": result.to_json(), "facts": facts, "options": dict(classifier.recipe.changes), "plot": plot}
     options = {**row.options, **({"training.epochs": 1} if quick and row.options else {})}
     method = Noted(method_of(row.method, options))
     result = run_fold(method, split, SETTINGS, "one-to-one", SEED)
@@ -130,6 +132,15 @@ def run(row: Row, split: Cases, quick: bool) -> dict[str, Any]:
         "options": dict(options),
         "plot": plot_of(method.latents, split.test),
     }
+
+
+@torch.inference_mode()
+def features_of(classifier: Classifier, cases: Cases) -> np.ndarray:
+    """What the classifier's last layer sees of cases, ``(N, L)``."""
+    pictures = classifier.preparation_.decode(cases)
+    batches = np.array_split(np.arange(len(pictures)), max(len(pictures) // 64, 1))
+    images = (classifier.preparation_.tensors(pictures.batch(rows)) for rows in batches)
+    return torch.cat([classifier.network_.encode(one)[0] for one in images]).numpy()
 
 
 def plot_of(latents: np.ndarray, test: Cases) -> dict[str, Any]:

@@ -79,6 +79,11 @@ class SubtypesPage:
         found = self.crossed(by, row).pooled(metric)
         return "–" if found.value is None else f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
 
+    def fold_value(self, by: str, row: str, number: int, metric: str) -> str:
+        """A metric of one fold, counted from 1, for the text."""
+        value = self.crossed(by, row).folds[number - 1].values[metric]
+        return "–" if value is None else f"{value:.3f}"
+
     def table(self, by: str) -> str:
         """Table 1 of the paper, ours beside it."""
         headings = ["row", "F1", "accuracy", "F1, folds together", "accuracy, folds together"]
@@ -143,7 +148,7 @@ class SubtypesPage:
     def groups_table(self) -> str:
         """Two clusters of all patches by some methods, and what they agree with."""
         headings = ["row", "patches", "tumour", "silhouette", "ARI with classes", "with patients", "with mean colours"]
-        headings += ["suggested number", "its stability"]
+        headings += ["suggested number", "its stability", "neighbours alike: normal", "tumour"]
         lines = [line(headings), rule(len(headings))]
         for row, found in self.groups.items():
             rand, choice = found["adjusted rand"], found["choice"]
@@ -151,8 +156,14 @@ class SubtypesPage:
             cells = [" / ".join(f"{size:,}" for size in found["sizes"])]
             cells.append(" / ".join(f"{share:.0%}" for share in found["abnormal"]))
             cells += [f"{value:.3f}" for value in (found["silhouette"], *rand.values())]
-            lines.append(line([TITLES[row], *cells, str(choice["suggested"]), f"{stability:.2f}"]))
+            cells += [str(choice["suggested"]), f"{stability:.2f}"]
+            cells += [f"{share:.0%}" for share in found["neighbours"].values()]
+            lines.append(line([TITLES[row], *cells]))
         return "\n".join(lines)
+
+    def alike(self, row: str) -> str:
+        """How many of ten neighbours of other patients have a tumour patch's label, for the text."""
+        return f"{10 * self.groups[row]['neighbours']['abnormal']:.1f}"
 
     def _cells(self, by: str, row: str) -> list[str]:
         crossed = self.crossed(by, row)
