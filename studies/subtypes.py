@@ -61,7 +61,7 @@ _SMALL = FAST | {"training.batch_size": 25, "training.epochs": 6, "training.drop
 _LARGE = FAST | {"training.batch_size": 25}
 ROWS = {
     "pixels": Row("pixels"),
-    "pixels-1000": Row("pixels", patches=1000),
+    "pixels-1000": Row("pixels", patches=1000, folds=3),
     "mean-colour": Row("mean-colour"),
     "fc-autoencoder": Row("fc-autoencoder", FAST | {"training.epochs": 12}),
     "cnn-autoencoder": Row("cnn-autoencoder", _SMALL),
