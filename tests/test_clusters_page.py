@@ -116,7 +116,7 @@ def test_it_shows_what_there_is() -> None:
     ):
         assert text in page
     assert page.count('title="uses labels of the evaluated data"') == 1
-    assert "0.700 ± 0.010" in page
+    assert "0.700 ±&nbsp;0.010" in page
     assert "0.65–0.75" in page
     assert "0.432" in page
     assert "Trivial rows" in page
@@ -196,6 +196,15 @@ def test_looks_are_different_as_far_as_there_are_any() -> None:
     assert len(set(looks)) == len(looks)
     assert len({look.colour for look in looks[: len(PALETTE)]}) == len(PALETTE)
     assert look_of(len(looks)) == looks[0]
+
+
+def test_classes_of_one_colour_have_different_signs_in_cards() -> None:
+    names = [f"kind {i}" for i in range(len(PALETTE) + 1)]
+    pictures = [patch(class_name=names[-1])]
+    cluster = replace(card(0, len(names), dict.fromkeys(names, 1), {}), central=pictures, marginal=[])
+    page = checked(render_clusters(content(clusters=[cluster], classes=[*names, *names[:5]], projections=())))
+    assert re.findall(r">([●▲■])</b>1 kind", page) == ["●"] * len(PALETTE) + ["▲"]
+    assert re.findall(r"<figcaption><b[^>]*>(.)</b>", page) == ["▲"]
 
 
 def test_more_subjects_than_can_be_told_apart_are_not_coloured() -> None:

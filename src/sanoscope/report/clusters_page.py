@@ -146,7 +146,8 @@ def _number_drawing(content: ClustersContent) -> Drawing | None:
     caption = (
         "Within the ring: the suggestion. Vertical line: the number in use. Stability: the mean agreement of "
         "clusterings of random parts of the images, with its standard deviation; above the dashed line it counts as "
-        "stable."
+        "stable. Both are of at most 2,000 images, and of principal components where latents are wide, so that the "
+        "silhouette may differ a little from that above."
     )
     drawn = number_figure(content.choice, len(content.clusters))
     return Drawing(inline_svg(drawn, "number", text), "Silhouette and stability", caption)

@@ -16,8 +16,8 @@ from sanoscope.report.clusters_content import ClusterCard, ClustersContent, Matc
 from sanoscope.subtypes.groups import Groups
 from sanoscope.subtypes.pictures import patch_of
 
-# Images of each kind that are shown of a cluster.
-SHOWN = 11
+# Images of each kind that are shown of a cluster: full rows on wide and narrow pages.
+SHOWN = 12
 # Metrics that a map from clusters to classes enters, which is made of the same labels.
 _BY_MAP = ("accuracy", "f1")
 # Clusters that agree less with subjects than this follow neither them nor classes.

@@ -119,6 +119,8 @@ def write_similar(similar: Similar, encoder: Encoder, folder: Path) -> Path:
     notes = ["Near in what the network keeps of an image is not near in diagnosis: look at them."]
     if similar.copies:
         notes.append(f"Copies of the image itself that were left out: {similar.copies}.")
+    if similar.unreadable:
+        notes.append(f"Images that could not be read, and were not looked at: {len(similar.unreadable)}.")
     content = SimilarContent(
         title=f"Images like {similar.query[0].name}",
         query=patch_of(similar.query[0]),
