@@ -70,7 +70,6 @@ ROWS = {
         "alexnet-autoencoder", _LARGE | {"network.pretrained": False, "training.epochs": 2}, patches=1000, folds=3
     ),
     "resnet-autoencoder": Row("resnet-autoencoder", _LARGE | {"training.epochs": 1}, patches=1000, folds=3),
-    "conv-vae": Row("conv-vae", FAST | {"training.epochs": 10, "training.batch_size": 50}),
     "densenet121": Row("densenet121", {"training.epochs": 2}, folds=3),
 }
 

@@ -31,7 +31,6 @@ TITLES = {
     "cnn-autoencoder-no-maxpool": "convolutional, strides",
     "alexnet-autoencoder": "AlexNet, 1,000 patches",
     "resnet-autoencoder": "wide residual, 1,000 patches",
-    "conv-vae": "convolutional VAE (64 px)",
     "densenet121": "DenseNet-121, supervised",
 }
 BY = ("image", "subject")
