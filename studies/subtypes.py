@@ -70,7 +70,7 @@ ROWS = {
         "alexnet-autoencoder", _LARGE | {"network.pretrained": False, "training.epochs": 2}, patches=1000, folds=3
     ),
     "resnet-autoencoder": Row("resnet-autoencoder", _LARGE | {"training.epochs": 1}, patches=1000, folds=3),
-    "densenet121": Row("densenet121", {"training.epochs": 2}, folds=3),
+    "densenet121": Row("densenet121", {"training.epochs": 2}),
 }
 
 
