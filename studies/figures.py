@@ -124,7 +124,7 @@ def write_figure(compared: SideBySide, path: Path) -> None:
 
 
 def draw_subtypes(figure: Path) -> None:
-    """t-SNE of the first test side of each row, by image and by subject, in the colours of classes and of subjects."""
+    """t-SNE of the first test side of each row, by image and by subject, coloured by class and by subject."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -133,17 +133,18 @@ def draw_subtypes(figure: Path) -> None:
     with style():
         sheet = Figure(figsize=(2.1 * 4, 1.9 * len(rows)), dpi=RESOLUTION, facecolor="white")
         axes = sheet.subplots(len(rows), 4)
+        for cell, what in zip(axes[0], ("class", "patient") * 2, strict=True):
+            cell.set_title(what, fontsize=9)
         for line, row in zip(axes, rows, strict=True):
             for pair, by in zip((line[:2], line[2:]), ("image", "subject"), strict=True):
                 plot = page.run(by, row)["plot"]
                 points = np.array(plot["points"]).T
                 classes = [COLOURS["abnormal" if code else "normal"] for code in plot["classes"]]
                 subjects = colormaps["tab20"](np.array(plot["subjects"]) % 20)
-                for cell, colours, what in zip(pair, (classes, subjects), ("class", "subject"), strict=True):
-                    cell.scatter(*points, c=colours, s=2, linewidths=0)
+                for cell, colours in zip(pair, (classes, subjects), strict=True):
+                    cell.scatter(*points, c=colours, s=3, linewidths=0)
                     cell.set(xticks=[], yticks=[])
-                    if line is axes[0]:
-                        cell.set_title(f"by {by}: {what}", fontsize=9)
+                    cell.spines[:].set_visible(False)
             line[0].set_ylabel(TITLES[row], fontsize=7)
         sheet.savefig(figure)
 

@@ -145,10 +145,11 @@ def features_of(classifier: Classifier, cases: Cases) -> np.ndarray:
 def plot_of(latents: np.ndarray, test: Cases) -> dict[str, Any]:
     """Points of the test side by t-SNE, with classes and subjects."""
     points = project(latents, SEED)[-1]
+    places = points.points / np.abs(points.points).max()
     subjects = sorted({subject for subject in test.subjects if subject is not None})
     return {
         "name": points.name,
-        "points": points.points.round(1).tolist(),
+        "points": places.round(3).tolist(),
         "classes": classes_of(test)[1][points.rows].tolist(),
         "subjects": [subjects.index(test[int(row)].subject) for row in points.rows],
     }
