@@ -48,6 +48,7 @@ class SubtypesPage:
 
     def __init__(self, folder: Path) -> None:
         self.runs: dict[tuple[str, str], Run] = {}
+        self.costs: list[dict[str, Any]] = json.loads((folder / "clustering.json").read_text())["results"]
         self.groups: dict[str, Any] = json.loads((folder / "subtypes-groups.json").read_text())
         for file in sorted([*folder.glob("subtypes-image-*.json"), *folder.glob("subtypes-subject-*.json")]):
             run = json.loads(file.read_text())
@@ -158,6 +159,15 @@ class SubtypesPage:
             cells += [str(choice["suggested"]), f"{stability:.2f}"]
             cells += [f"{share:.0%}" for share in found["neighbours"].values()]
             lines.append(line([TITLES[row], *cells]))
+        return "\n".join(lines)
+
+    def cost_table(self) -> str:
+        """What finding, judging and drawing clusters takes."""
+        headings = ["work", "images", "seconds", "extra memory"]
+        lines = [line(headings), rule(len(headings))]
+        for cost in self.costs:
+            cells = [f"{cost['images']:,}", f"{cost['seconds']:.2f}", f"{cost['extra megabytes']:.0f} MB"]
+            lines.append(line([cost["work"], *cells]))
         return "\n".join(lines)
 
     def alike(self, row: str) -> str:
