@@ -137,7 +137,9 @@ def test_a_preset_of_a_model_is_taken_or_refused(tissue: Path, grouped: Path, tm
 def test_folds_go_on_where_they_were(tissue: Path, grouped: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ("cluster", "pixels", tissue, "--folds", 3, "--out", out, "--starts", 3)
-    finished(*command)
+    done = finished(*command)
+    assert "Cross-validated, by subject:" in done.out
+    assert any(line.startswith("Always abnormal") for line in done.out.splitlines())
     tables = json.loads((out / "clusters.json").read_text())["tables"]
     crossed = next(table for table in tables if table["title"].startswith("Cross-validated"))
     assert [row["title"] for row in crossed["rows"]] == ["Pixels", "Mean colour", "Always normal", "Always abnormal"]

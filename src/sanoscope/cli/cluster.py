@@ -27,7 +27,10 @@ from sanoscope.cli.options import (
 from sanoscope.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sanoscope.clustering.clusterer import ClusterSettings
+    from sanoscope.report.clusters_content import MatchTable
     from sanoscope.subtypes.groups import Groups
 
 
@@ -108,13 +111,13 @@ def cluster(
     if cases.layout != "manifest":
         require_outside(out, data)
     try:
-        groups, page = run.carry_out(cases)
+        groups, tables, page = run.carry_out(cases)
     except KeyboardInterrupt:
         from sanoscope.console import say
 
         say("interrupted; the same command with --resume goes on from what is done")
         raise typer.Exit(INTERRUPTED) from None
-    _print(groups, page)
+    _print(groups, tables, page)
 
 
 def _settings(k: str, algorithm: str, scaling: str, covariance: str, starts: int) -> ClusterSettings:
@@ -126,13 +129,15 @@ def _settings(k: str, algorithm: str, scaling: str, covariance: str, starts: int
     return ClusterSettings(algorithm=algorithm, scaling=scaling, covariance=covariance, starts=starts, **number)
 
 
-def _print(groups: Groups, page: Path) -> None:
-    from sanoscope.cli.tables import print_groups
+def _print(groups: Groups, tables: Sequence[MatchTable], page: Path) -> None:
+    from sanoscope.cli.tables import print_groups, print_match
     from sanoscope.console import say
 
     for path, reason in groups.unreadable:
         say(f"not grouped: {reason if path in reason else f'{path}: {reason}'}")
     print_groups(groups)
+    for table in tables:
+        print_match(table)
     typer.echo(f"report: {page}")
     if groups.unreadable:
         say(f"images without a cluster: {len(groups.unreadable)}; they are listed in {page.with_name('clusters.json')}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from sanoscope.report.clusters_content import MatchTable, Value
     from sanoscope.report.content import ReportContent
     from sanoscope.subtypes.groups import Groups
 
@@ -63,3 +64,19 @@ def print_groups(groups: Groups) -> None:
         match, subjects = groups.match()["adjusted_rand"], groups.match_with_subjects()["adjusted_rand"]
         beside = "" if subjects is None else f", with subjects {subjects:.3f}"
         typer.echo(f"adjusted Rand index with classes {match:.3f}{beside}")
+
+
+def print_match(table: MatchTable) -> None:
+    """How well clusters match classes in folds, and what a reader should know; intervals are in the report."""
+    from sanoscope.evaluation import format_text_table
+
+    lines = [[row.title, *(_cell(row.values.get(metric)) for metric in table.metrics)] for row in table.rows]
+    typer.echo(f"\n{table.title}:\n{format_text_table([['row', *table.metrics.values()], *lines])}")
+    for note in table.notes:
+        typer.echo(f"note: {note}")
+
+
+def _cell(value: Value | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value.mean:.3f}" + ("" if value.deviation is None else f" ± {value.deviation:.3f}")

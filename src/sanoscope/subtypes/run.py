@@ -113,11 +113,11 @@ class ClusterRun:
             say(line)
         return cases
 
-    def carry_out(self, cases: Cases) -> tuple[Groups, Path]:
+    def carry_out(self, cases: Cases) -> tuple[Groups, list[MatchTable], Path]:
         """Train, where there is something to train, group, compare and write.
 
         Returns:
-            The groups, and the path of their page.
+            The groups, the tables of a cross-validation if there was one, and the path of the page.
 
         Raises:
             SanoscopeError: If the method cannot be trained, or the images cannot be grouped.
@@ -139,7 +139,8 @@ class ClusterRun:
             self._facts(analysis, cases),
             [*cases.notes, *self._notes(encoder)],
         )
-        return analysis.groups, write_groups(analysis.groups, content, record_of(encoder, model, self.out), self.out)
+        page = write_groups(analysis.groups, content, record_of(encoder, model, self.out), self.out)
+        return analysis.groups, tables, page
 
     # ---------------------------------------------------------------- the method
 
