@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sanoscope.clustering.agreement import METRIC_LABELS
+from sanoscope.clustering.agreement import METRIC_LABELS, classification
 from sanoscope.clustering.members import central, marginal
 from sanoscope.clustering.number import NumberChoice
 from sanoscope.clustering.projection import Projection
@@ -86,8 +86,6 @@ def match_table(groups: Groups) -> MatchTable:
 
 
 def _trivial_rows(groups: Groups) -> Iterator[MatchRow]:
-    from sanoscope.clustering.agreement import classification
-
     names, labels = groups.classes
     known = labels[labels >= 0]
     for code, name in enumerate(names):
