@@ -84,10 +84,9 @@ class Groups:
         """
         names, labels = self.classes
         named = name_clusters(self.assigned, labels, self.number, len(names))
-        known = labels >= 0
         return {
-            **classification(labels[known], named[self.assigned[known]], len(names)),
-            **partition(labels[known], self.assigned[known]),
+            **classification(labels, named[self.assigned], len(names)),
+            **partition(labels, self.assigned),
             "silhouette": self.silhouette,
         }
 

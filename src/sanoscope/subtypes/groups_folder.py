@@ -78,13 +78,9 @@ def _as_json(groups: Groups, content: ClustersContent, encoder: Mapping[str, Any
         "match with subjects": groups.match_with_subjects(),
         "silhouette": groups.silhouette,
         "choice": asdict(content.choice) if content.choice else None,
-        "tables": [_table(table) for table in content.tables],
+        "tables": [asdict(table) for table in content.tables],
         "recipe": dict(content.recipe),
         "facts": dict(content.facts),
         "notes": list(content.notes),
         "unreadable": [{"path": path, "reason": reason} for path, reason in content.unreadable],
     }
-
-
-def _table(table: Any) -> Mapping[str, Any]:
-    return asdict(table) | {"metrics": dict(table.metrics)}

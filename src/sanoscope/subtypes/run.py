@@ -21,7 +21,7 @@ from sanoscope.provenance import digest, environment
 from sanoscope.recipe import Recipe
 from sanoscope.recipes import RECIPES
 from sanoscope.report.clusters_content import MatchTable
-from sanoscope.subtypes.analysis import Analysis, analyse, assign, fold_table
+from sanoscope.subtypes.analysis import LARGEST_NUMBER, Analysis, analyse, assign, fold_table
 from sanoscope.subtypes.classifier import Classifier
 from sanoscope.subtypes.encoder_record import MODEL_FOLDER, encoder_of, record_of
 from sanoscope.subtypes.encoders import (
@@ -91,7 +91,7 @@ class ClusterRun:
     out: Path
     settings: ClusterSettings
     choose: bool = False
-    largest: int = 8
+    largest: int = LARGEST_NUMBER
     folds: int = 0
     by: str = "subject"
     naming: str = "one-to-one"
