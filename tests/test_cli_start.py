@@ -12,7 +12,8 @@ from command_line import finished, in_own_process, sanoscope
 from sanoscope import RECIPES, __version__
 from sanoscope.errors import OptionError
 
-VERBS = ("demo", "fit", "calibrate", "score", "evaluate", "select", "cluster", "similar", "recipes")
+VERBS = ("demo", "fit", "calibrate", "score", "evaluate", "select", "cluster", "similar")
+VERBS += ("compare", "study", "reproduce", "recipes")
 HEAVY = ("torch", "lightning", "numpy", "pandas", "sklearn", "matplotlib", "scipy", "PIL", "jinja2")
 
 LOOK_AROUND = f"""
@@ -53,6 +54,9 @@ def test_help_names_every_verb(arguments: list[str]) -> None:
             ["RECIPE|MODEL", "DATA", "--out", "--k", "--algorithm", "--folds", "--by", "--supervised"],
         ),
         ("similar", ["MODEL", "IMAGE", "DATA", "--count", "--metric", "--other-subjects", "--out"]),
+        ("compare", ["RECIPE...", "DATA", "--on", "--grid", "--folds", "--seeds", "--reference", "--budget", "--jobs"]),
+        ("study", ["FILE", "--out", "--budget", "--jobs", "--threads", "--scheduler", "--weights", "--estimate"]),
+        ("reproduce", ["TABLE", "DATA", "--list", "--budget", "--pages", "--scheduler"]),
         ("recipes", ["NAME", "--verbose"]),
     ],
 )

@@ -207,7 +207,8 @@ def occluded(kind: str, batch: Prepared) -> Tensor:
 @pytest.mark.parametrize("variational", [True, False])
 def test_the_whole_image_is_reconstructed_from_the_occluded_one(batch: Prepared, kind: str, variational: bool) -> None:
     network, noise = light(variational, dropout=0.2), torch.randn(12, 4, generator=generator(2))
-    terms = module(kind, network, 2.0 if variational else None).terms(batch, noise)
+    built = module(kind, network, 2.0 if variational else None)
+    terms = built.terms(built.augmented(batch), noise)
     mean, logvar = network.encode(occluded(kind, batch))
     logits = network.decode_logits(network.sample(mean, logvar, noise))
     expected = LogitELBO("bce", "mean", 2.0)(batch.images, logits, mean, logvar)
@@ -219,15 +220,16 @@ def test_the_whole_image_is_reconstructed_from_the_occluded_one(batch: Prepared,
 
 @pytest.mark.parametrize("variational", [True, False])
 def test_original_loss_is_half_of_the_clean_and_half_of_the_occluded_image(batch: Prepared, variational: bool) -> None:
-    network, noise = light(variational), torch.randn(12, 4, generator=generator(2))
-    beta = 2.0 if variational else None
-    torch.manual_seed(3)
-    terms = module("original", network, beta).terms(batch, noise)
+    network, beta = light(variational), 2.0 if variational else None
+    built = module("original", network, beta)
+    noise = built.noise(batch.images)
+    terms = built.terms(built.augmented(batch), noise)
+    torch.manual_seed(derived_seed(5, 0))  # of the epoch
+    assert torch.equal(noise, torch.stack((torch.randn(12, 4), torch.randn(12, 4)), 1))
     objective = LogitELBO("bce", "mean", beta)
     mean, logvar = network.encode(batch.images)
-    clean = objective(batch.images, network.decode_logits(network.sample(mean, logvar, noise)), mean, logvar)
-    torch.manual_seed(derived_seed(5, 0))  # of the epoch
-    latents = network.sample(*network.encode(occluded("original", batch)), torch.randn(12, 4))
+    clean = objective(batch.images, network.decode_logits(network.sample(mean, logvar, noise[:, 0])), mean, logvar)
+    latents = network.sample(*network.encode(occluded("original", batch)), noise[:, 1])
     context = torch.nn.functional.binary_cross_entropy_with_logits(network.decode_logits(latents), batch.images)
     torch.testing.assert_close(terms.logged["context"], context.detach())
     torch.testing.assert_close(terms.loss, 0.5 * clean.loss + 0.5 * context)

@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from sanoscope.errors import DataError, OptionError
-from sanoscope.evaluation import METRIC_LABELS, Evaluation, aggregate_subjects, evaluate, evaluate_subjects
+from sanoscope.evaluation import (
+    METRIC_LABELS,
+    Evaluation,
+    aggregate_subjects,
+    evaluate,
+    evaluate_subjects,
+    evaluate_with_draws,
+    mean_with_draws,
+)
 from sanoscope.evaluation.bootstrap import percentile_interval, resample_weights
 from sanoscope.evaluation.metrics import COUNTS
 
@@ -181,6 +190,71 @@ def test_unlabelled_images_are_left_out() -> None:
     assert partly.estimates == whole.estimates
     assert partly.n_images == 197
     assert partly.notes == ["left out, as they have no label: 3"]
+
+
+# ------------------------------------------------------------------ draws
+
+
+def test_intervals_are_those_of_the_draws() -> None:
+    labels, scores, subjects = example()
+    evaluation, draws = evaluate_with_draws(labels, scores, scores > 0.5, subjects, resamples=200, level=0.8, seed=2)
+    assert evaluation == evaluate(labels, scores, scores > 0.5, subjects, resamples=200, level=0.8, seed=2)
+    assert set(draws) == set(METRIC_LABELS)
+    for name, values in draws.items():
+        assert values.shape == (200,)
+        if name not in COUNTS:
+            estimate = evaluation.estimates[name]
+            assert (estimate.low, estimate.high) == pytest.approx(np.quantile(values, [0.1, 0.9]))
+    numbers = np.unique(subjects, return_inverse=True)[1]
+    (weights,) = resample_weights(numbers, 200, 2)
+    by_sklearn = [roc_auc_score(labels, scores, sample_weight=of) for of in weights[:20]]
+    assert draws["auroc"][:20] == pytest.approx(by_sklearn)
+
+
+def test_methods_on_the_same_images_have_the_same_resamples() -> None:
+    labels, scores, subjects = example()
+    _, of_one = evaluate_with_draws(labels, scores, None, subjects, resamples=100)
+    _, of_same_order = evaluate_with_draws(labels, np.exp(scores), scores > 0, subjects, resamples=100)
+    _, of_reversed = evaluate_with_draws(labels, -scores, None, subjects, resamples=100)
+    assert (of_one["auroc"] == of_same_order["auroc"]).all()
+    assert (of_one["prevalence"] == of_reversed["prevalence"]).all()
+    assert of_one["auroc"] + of_reversed["auroc"] == pytest.approx(np.ones(100))
+    order = np.random.default_rng(0).permutation(200)
+    shuffled = [subjects[i] for i in order]
+    _, elsewhere = evaluate_with_draws(labels[order], scores[order], None, shuffled, resamples=100)
+    assert elsewhere["auroc"] == pytest.approx(of_one["auroc"])
+
+
+@pytest.mark.parametrize("kind", ["subjects", "one subject", "some unknown", None])
+def test_means_have_the_resamples_of_evaluate(kind: str | None) -> None:
+    labels, scores, subjects = example()
+    known = {
+        "subjects": subjects,
+        "one subject": ["a"] * 200,
+        "some unknown": [None, None, *subjects[2:]],
+        None: None,
+    }[kind]
+    evaluation, draws = evaluate_with_draws(labels, scores, scores > 0.5, known, resamples=50, seed=1)
+    for name, values in (("accuracy", (scores > 0.5) == labels), ("prevalence", labels)):
+        mean, of_mean = mean_with_draws(values, known, 50, 1)
+        assert mean == pytest.approx(evaluation.estimates[name].value)
+        assert of_mean == pytest.approx(draws[name], abs=1e-12)
+
+
+def test_draws_of_too_little() -> None:
+    _, draws = evaluate_with_draws([1], [0.5], [1], ["a"])
+    assert {values.shape for values in draws.values()} == {(0,)}
+    mean, of_mean = mean_with_draws([0.5])
+    assert (mean, of_mean.shape) == (0.5, (0,))
+    assert mean_with_draws([0.5, 1.5], resamples=0)[1].shape == (0,)
+    assert np.isnan(evaluate_with_draws([1, 1], [0.5, 0.6], resamples=7)[1]["auroc"]).all()
+    with pytest.raises(DataError, match="nan at position 1"):
+        mean_with_draws([0.5, float("nan")])
+    with pytest.raises(DataError, match="1 subjects for 2 scores"):
+        mean_with_draws([0.5, 0.6], ["a"])
+
+
+# ------------------------------------------------------------------ subjects
 
 
 @pytest.mark.parametrize("how", ["max", "mean"])

@@ -21,6 +21,7 @@ from sanoscope.evaluation import (
     PixelRow,
     PixelSample,
     evaluate_pixels,
+    evaluate_pixels_with_draws,
     format_text_table,
     pixel_decisions_table,
     pixel_results_table,
@@ -269,6 +270,44 @@ def test_intervals_are_those_of_drawn_subjects() -> None:
     for name, values in draws.items():
         estimate = (result.estimates | result.decisions["t"].estimates)[name]
         assert (estimate.low, estimate.high) == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=1e-6), name
+
+
+def test_pixel_intervals_are_those_of_the_draws() -> None:
+    samples = slices(count=8)
+    evaluation, draws = evaluate_pixels_with_draws(lambda: samples, {"t": 1.2, "0.5": 0.5}, resamples=60, seed=3)
+    assert evaluation == evaluate_pixels(lambda: samples, {"t": 1.2, "0.5": 0.5}, resamples=60, seed=3)
+    estimates = dict(evaluation.estimates)
+    for threshold, decision in evaluation.decisions.items():
+        of = {name: estimate for name, estimate in decision.estimates.items() if name != "dice_per_subject_sd"}
+        estimates |= {f"{name}@{threshold}": estimate for name, estimate in of.items()}
+    assert {"dice@t", "iou@0.5", f"dice@{OPERATING_POINT}"} < set(estimates) == set(draws)
+    for name, estimate in estimates.items():
+        defined = draws[name][~np.isnan(draws[name])]
+        assert draws[name].shape == (60,)
+        assert (estimate.low, estimate.high) == pytest.approx(np.quantile(defined, [0.025, 0.975])), name
+    assert draws["oracle_iou"] == pytest.approx(1 / (2 / draws["oracle_dice"] - 1), nan_ok=True)
+
+
+def test_maps_of_the_same_images_have_the_same_resamples() -> None:
+    samples = slices(count=8)
+    shrunk = [PixelSample(s.scores / 2, s.truth, None, s.subject) for s in samples]
+    turned = [PixelSample(-s.scores, s.truth, None, s.subject) for s in samples]
+    (_, one), (_, same), (_, reverse) = (
+        evaluate_pixels_with_draws(lambda of=of: of, {"t": threshold}, resamples=40)
+        for of, threshold in ((samples, 1.0), (shrunk, 0.5), (turned, 1.0))
+    )
+    for name in ("auroc", "average_precision", "dice@t", "dice_per_subject@t", "lesion_sensitivity@t"):
+        np.testing.assert_array_equal(one[name], same[name])
+    np.testing.assert_array_equal(one["prevalence"], reverse["prevalence"])
+    some = one["prevalence"] > 0  # a resample may lack all slices with a square
+    assert one["auroc"][some] + reverse["auroc"][some] == pytest.approx(np.ones(some.sum()), abs=1e-9)
+    assert np.isnan(one["auroc"][~some]).all()
+
+
+def test_there_are_no_draws_of_one_subject() -> None:
+    _, draws = evaluate_pixels_with_draws(lambda: slices(subjects=1), {"t": 1.0})
+    assert set(PIXEL_METRIC_LABELS) < set(draws)
+    assert {values.shape for values in draws.values()} == {(0,)}
 
 
 def test_coarse_bins_of_the_bootstrap_are_corrected() -> None:

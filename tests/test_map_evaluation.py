@@ -139,6 +139,22 @@ def test_numbers_are_those_of_scikit_learn() -> None:
         assert (row.evaluation.n_images, row.evaluation.n_normal_images, row.evaluation.n_lesions) == (4, 1, 3)
 
 
+def test_some_of_the_maps_with_their_draws() -> None:
+    truths, values = masks(4), random_maps(4, "rec-grad", "kl-grad", "intensity")
+    maps = as_maps(values, trivial=["intensity"], thresholds={"kl-grad": {"p95": 1.0}})
+    pixels = MapEvaluation(in_memory(truths, ["a", "b", "c", "c"]), maps, "vae")
+    whole = pixels.rows(resamples=9, seed=1)
+    with_draws = pixels.rows_with_draws(resamples=9, seed=1)
+    assert [row for row, _ in with_draws] == whole
+    assert [row for row, _ in pixels.rows_with_draws({"intensity", "kl-grad"}, resamples=9, seed=1)] == whole[1:]
+    prevalences = {tuple(draws["prevalence"]) for _, draws in with_draws}
+    assert len(prevalences) == 1  # the same resamples
+    assert with_draws[1][1]["dice@p95"].shape == (9,)
+    assert "dice@p95" not in with_draws[0][1]
+    with pytest.raises(DataError, match="there is no map 'kl-grab'; did you mean 'kl-grad'"):
+        pixels.rows_with_draws(["kl-grab"])
+
+
 def test_the_foreground_alone() -> None:
     truths, values = masks(3), random_maps(3, "rec-grad")
     inside = np.random.default_rng(5).random(truths.shape) < 0.6

@@ -26,8 +26,10 @@ from sanoscope.scoring.inference import Inference
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
 from sanoscope.scoring.trivial import TrivialScores
 from sanoscope.showing import Showing
+from sanoscope.training import parallel
 from sanoscope.training.devices import choose_device, mixed_precision
 from sanoscope.training.plain import Surroundings
+from sanoscope.training.processes import Processes
 from sanoscope.training.run_record import begin_run
 
 # Options that take effect on a fitted detector; all others are built into the weights.
@@ -58,6 +60,9 @@ class Detector:
         options: Options to set, by dotted name.
         seed: Of everything random: initial weights, order, noise, hold-out.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: Devices of this kind that train together, each in a process of its own that runs the same program; in
+            all but the first ``fit`` ends with the training, and ``fitted`` stays False.
+        nodes: Machines with so many devices each.
 
     Attributes:
         network_: The trained network.
@@ -77,10 +82,14 @@ class Detector:
         *,
         seed: int = 0,
         device: str = "auto",
+        devices: int = 1,
+        nodes: int = 1,
     ) -> None:
         self.recipe = (get_recipe(recipe) if isinstance(recipe, str) else recipe).with_options(options or {})
         self.seed = seed
         self.device = choose_device(device)
+        self.processes = Processes(devices, nodes)
+        parallel.require_devices(self.device, self.processes)
         self.fitted = False
 
     # ---------------------------------------------------------------- fitting
@@ -118,20 +127,29 @@ class Detector:
         pictures = self.preparation_.fit(selected.train)
         training = self.preparation_.for_training(pictures)
         held_out = self._held_out(selected.validation)
-        self.notes_ = [*selected.notes, *self.preparation_.notes_, *unreadable_notes(training, held_out)]
-        if not quiet:
-            for note in self.notes_:
-                say(note)
         self.provenance_ = fit_record(self.recipe, self.seed, self.device, selected, pictures, held_out)
         # Before anything is written, as weights may be missing or sizes not fit.
         self.network_ = fitting.new_network(self.recipe, self.preparation_, self.seed)
+        fitting.require_trainable(self.recipe, self.network_, self.processes)
+        self.notes_ = [
+            *selected.notes,
+            *self.preparation_.notes_,
+            *unreadable_notes(training, held_out),
+            *parallel.notes(self.network_, self.device, self.processes),
+        ]
+        quiet = quiet or not self.processes.main
+        if not quiet:
+            for note in self.notes_:
+                say(note)
         folder = Path(folder) if folder else None
-        if folder:
+        if folder and self.processes.main:
             begin_run(folder, run_record(self.recipe, self.seed, self.provenance_), resume)
-        surroundings = Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds)
+        surroundings = Surroundings(folder, self.seed, self.device, resume, quiet, checkpoint_seconds, self.processes)
         self.history_, facts = fitting.train(
             self.recipe, self.network_, self.preparation_, training, held_out, surroundings
         )
+        if not self.processes.main:
+            return self
         self.provenance_["training"] |= facts
         self.trivial_ = TrivialScores().fit(
             len(pictures), lambda rows: self.preparation_.tensors(pictures.batch(rows)).numpy(), self.seed

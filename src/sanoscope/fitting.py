@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sanoscope.calibration import build_postprocessing, build_scoring
+from sanoscope.errors import OptionError
 from sanoscope.networks.network import Network
 from sanoscope.parameters import counts_of
 from sanoscope.preparation.pictures import Pictures
@@ -15,6 +16,7 @@ from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipe import Recipe
 from sanoscope.training.batches import derived_seed
 from sanoscope.training.plain import Surroundings
+from sanoscope.training.processes import Processes
 
 
 def require_sound(recipe: Recipe) -> None:
@@ -51,6 +53,20 @@ def new_network(recipe: Recipe, preparation: Preparation, seed: int, **context: 
         )
         network.initialise()
     return network
+
+
+def require_trainable(recipe: Recipe, network: Network, processes: Processes) -> None:
+    """See that a training can be done by so many processes.
+
+    Raises:
+        OptionError: If it is one for a single process.
+    """
+    reason = recipe.build("training").one_process(network)
+    if processes.several and reason:
+        raise OptionError(
+            f"recipe '{recipe.name}' cannot be trained on {processes.count} devices, as {reason}; leave out --devices "
+            "and --nodes"
+        )
 
 
 def train(
@@ -91,10 +107,12 @@ def train(
         preparation.augmentation,
     )
     counts = counts_of(network, build_scoring(recipe, {}))
+    processes = surroundings.processes
     return history, {
         "seconds": round(time.monotonic() - begun, 1),
         "epochs": len(history),
         "validated after iteration": training.judged_after,
         "parameters": counts.training,
         "parameters in inference": counts.inference,
+        **({"processes": processes.count} if processes.several else {}),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,8 @@ from sanoscope.cases.case import Cases
 from sanoscope.cases.filters import drop_small_lesions
 from sanoscope.cases.masks import true_mask
 from sanoscope.console import track
-from sanoscope.errors import DataError, ImageError
-from sanoscope.evaluation import PixelRow, PixelSample, evaluate_pixels
+from sanoscope.errors import DataError, ImageError, nearest
+from sanoscope.evaluation import PixelRow, PixelSample, evaluate_pixels_with_draws
 from sanoscope.evaluation.ensemble import PIXELS, fit_ensemble, split_labelled
 from sanoscope.heatmaps import Heatmaps
 
@@ -97,20 +97,43 @@ class MapEvaluation:
 
     def rows(self, *, foreground_only: bool = False, resamples: int = 1000, seed: int = 0) -> list[PixelRow]:
         """Results of the deciding map, the model's others, and the trivial ones."""
-        return [
-            PixelRow(
-                name if name in self.maps.trivial else f"{self.method}, {name}",
-                self._kind(name),
-                evaluate_pixels(
-                    lambda name=name: self.samples(name),  # type: ignore[misc]
-                    self.maps.thresholds.get(name, {}),
-                    foreground_only=foreground_only,
-                    resamples=resamples,
-                    seed=seed,
-                ),
+        return [row for row, _ in self.rows_with_draws(foreground_only=foreground_only, resamples=resamples, seed=seed)]
+
+    def rows_with_draws(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        foreground_only: bool = False,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> list[tuple[PixelRow, dict[str, np.ndarray]]]:
+        """What ``rows`` gives, with the draws of ``evaluate_pixels_with_draws``; the same resamples for all maps.
+
+        Args:
+            names: Of the maps to evaluate; None for all. The order is that of ``rows``.
+            foreground_only: Leave out the pixels outside the body.
+            resamples: Draws for the intervals; 0 for none.
+            seed: Of the draws.
+
+        Raises:
+            DataError: If there is no map of a name.
+        """
+        for name in names or ():
+            if name not in self.maps.names:
+                raise DataError(f"there is no map '{name}'; {nearest(name, self.maps.names)}")
+        chosen = [name for name in self.maps.names if names is None or name in names]
+        rows = []
+        for name in track(chosen, "evaluating pixels", len(chosen)):
+            evaluation, draws = evaluate_pixels_with_draws(
+                lambda name=name: self.samples(name),  # type: ignore[misc]
+                self.maps.thresholds.get(name, {}),
+                foreground_only=foreground_only,
+                resamples=resamples,
+                seed=seed,
             )
-            for name in track(self.maps.names, "evaluating pixels", len(self.maps.names))
-        ]
+            title = name if name in self.maps.trivial else f"{self.method}, {name}"
+            rows.append((PixelRow(title, self._kind(name), evaluation), draws))
+        return rows
 
     def ensemble(self, fraction: float, seed: int) -> FittedEnsemble:
         """Fit a logistic regression over the model's maps on some subjects (Zhou, Deng, Wu).

@@ -4,12 +4,14 @@ from sanoscope.cases.case import Case, Cases, VolumeSlice
 from sanoscope.cases.duplicates import find_duplicates
 from sanoscope.cases.filters import drop_small_lesions
 from sanoscope.cases.fingerprint import fingerprint
+from sanoscope.cases.joining import joined
 from sanoscope.cases.load import load_cases, read_cases
 from sanoscope.cases.manifest import write_manifest
 from sanoscope.cases.masks import true_mask
 from sanoscope.cases.nifti import volume_map
 from sanoscope.cases.pixels import read_case
 from sanoscope.cases.readers import read_image, read_mask
+from sanoscope.cases.shares import share
 from sanoscope.cases.slicing import Slicing
 from sanoscope.cases.splits import hold_out, k_fold, rotating_folds
 
@@ -22,6 +24,7 @@ __all__ = [
     "find_duplicates",
     "fingerprint",
     "hold_out",
+    "joined",
     "k_fold",
     "load_cases",
     "read_case",
@@ -29,6 +32,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "rotating_folds",
+    "share",
     "true_mask",
     "volume_map",
     "write_manifest",

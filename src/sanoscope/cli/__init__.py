@@ -7,7 +7,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sanoscope.cli import calibrate, cluster, demo, evaluate, fit, recipes, score, select, similar
+from sanoscope.cli import (
+    calibrate,
+    cluster,
+    compare,
+    demo,
+    evaluate,
+    fit,
+    recipes,
+    reproduce,
+    score,
+    select,
+    similar,
+    study,
+)
 from sanoscope.cli.options import BAD_INPUT
 from sanoscope.errors import SanoscopeError
 
@@ -25,6 +38,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("select")(select.select)
 app.command("cluster")(cluster.cluster)
 app.command("similar")(similar.similar)
+app.command("compare")(compare.compare)
+app.command("study")(study.study)
+app.command("reproduce")(reproduce.reproduce)
 app.command("recipes")(recipes.recipes)
 
 

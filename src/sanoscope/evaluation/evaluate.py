@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from sanoscope.decision.checks import ABNORMAL, UNKNOWN, Labels, checked_labels, checked_scores
 from sanoscope.errors import DataError, OptionError
-from sanoscope.evaluation.bootstrap import percentile_interval, resample_weights
+from sanoscope.evaluation.bootstrap import percentile_interval
 from sanoscope.evaluation.metrics import COUNTS, METRIC_LABELS, NEEDS, WeightedMetrics
 from sanoscope.evaluation.results import Estimate, Evaluation
 from sanoscope.evaluation.sets import aggregate_subjects, checked_subjects
+from sanoscope.evaluation.units import Units
 
 FEW = 10  # with fewer to draw from, percentile intervals are clearly too narrow
 MANY_UNDEFINED = 0.1  # of the resamples; with more left out, an interval no longer describes the estimate
@@ -48,6 +49,40 @@ def evaluate(
         DataError: No image has a label, a score is not finite, or the lengths differ.
         OptionError: ``level`` or ``resamples`` out of range.
     """
+    return evaluate_with_draws(labels, scores, predictions, subjects, resamples=resamples, level=level, seed=seed)[0]
+
+
+def evaluate_with_draws(
+    labels: Labels,
+    scores: ArrayLike,
+    predictions: ArrayLike | None = None,
+    subjects: Sequence[str | None] | None = None,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Evaluation, dict[str, np.ndarray]]:
+    """What ``evaluate`` gives, and every metric on each resample, to compare methods resample by resample.
+
+    What is drawn follows from the subjects and the seed alone: methods that judge the same images are judged on the
+    same resamples.
+
+    Args:
+        labels: As for ``evaluate``, as are all others.
+        scores: ``(N,)``.
+        predictions: ``(N,)`` or None.
+        subjects: ``(N,)`` or None.
+        resamples: Draws.
+        level: Of the intervals.
+        seed: Of the draws.
+
+    Returns:
+        The evaluation, and ``(R,)`` draws of each metric; NaN where a resample lacks a class. R is 0 for one image.
+
+    Raises:
+        DataError: As ``evaluate``.
+        OptionError: As ``evaluate``.
+    """
     if not 0 < level < 1:
         raise OptionError(f"level is {level}; give the coverage of the intervals between 0 and 1, such as 0.95")
     if resamples < 0:
@@ -62,17 +97,12 @@ def evaluate(
         raise DataError(f"none of {scores.size} images has a label; an evaluation needs labels, 0 normal, 1 abnormal")
     abnormal = known[labelled] == ABNORMAL
     metrics = WeightedMetrics(abnormal, scores[labelled], None if decisions is None else decisions[labelled])
-    subject, n_subjects = _numbered(names[labelled])
-    one_subject = n_subjects == 1 and subject.max() == 0
-    if one_subject:  # drawn again and again it is always the same data; its images are not
-        subject = np.arange(subject.size)
-    if subject.size == 1:
-        resamples = 0
+    units = Units.of(names[labelled])
 
     point = metrics(np.ones((1, abnormal.size)))
-    portions = [metrics(weights) for weights in resample_weights(subject, resamples, seed)]
+    portions = [metrics(weights) for weights in units.weights(resamples, seed)]
     draws = {name: np.concatenate([np.empty(0), *(portion[name] for portion in portions)]) for name in point}
-    return Evaluation(
+    evaluation = Evaluation(
         level="image",
         estimates={
             name: _estimate(name, float(point[name][0]), draws[name], level) for name in METRIC_LABELS if name in point
@@ -80,16 +110,40 @@ def evaluate(
         n_images=abnormal.size,
         n_normal=int((~abnormal).sum()),
         n_abnormal=int(abnormal.sum()),
-        n_subjects=n_subjects,
-        resampled="subjects" if n_subjects and not one_subject else "images",
-        resamples=resamples,
+        n_subjects=units.n_subjects,
+        resampled="subjects" if units.n_subjects and not units.one_subject else "images",
+        resamples=draws["prevalence"].size,
         confidence=level,
         seed=seed,
         notes=[
-            *_data_notes(labelled, subject, n_subjects, one_subject),
+            *_data_notes(labelled, units),
             *_undefined_notes({name: draws[name] for name in point if not np.isnan(point[name][0])}),
         ],
     )
+    return evaluation, draws
+
+
+def mean_with_draws(
+    values: ArrayLike, subjects: Sequence[str | None] | None = None, resamples: int = 1000, seed: int = 0
+) -> tuple[float, np.ndarray]:
+    """The mean of a quantity over images, and on each resample that ``evaluate`` draws of the same images.
+
+    Args:
+        values: ``(N,)``, finite, such as the reconstruction error of each image.
+        subjects: As for ``evaluate``.
+        resamples: Draws.
+        seed: Of the draws.
+
+    Returns:
+        The mean, and ``(R,)`` draws of it; R is 0 for one image.
+
+    Raises:
+        DataError: A value is not finite, or the lengths differ.
+    """
+    values = checked_scores(values)
+    units = Units.of(checked_subjects([None] * values.size if subjects is None else subjects, values.size))
+    draws = [weights @ values / weights.sum(axis=1) for weights in units.weights(resamples, seed)]
+    return float(values.mean()), np.concatenate([np.empty(0), *draws])
 
 
 def evaluate_subjects(
@@ -150,16 +204,6 @@ def _checked_predictions(predictions: ArrayLike, count: int) -> np.ndarray:
     return array.astype(bool)
 
 
-def _numbered(names: np.ndarray) -> tuple[np.ndarray, int]:
-    """A number from 0 for each image's subject, an own one where it is unknown; and how many are known."""
-    unknown = np.array([name is None for name in names])
-    known, position = np.unique(names[~unknown].astype(str), return_inverse=True)
-    subject = np.empty(names.size, dtype=np.int64)
-    subject[~unknown] = position
-    subject[unknown] = known.size + np.arange(unknown.sum())
-    return subject, known.size
-
-
 def _estimate(name: str, value: float, draws: np.ndarray, level: float) -> Estimate:
     """The value with its interval; counts have none."""
     if np.isnan(value):
@@ -167,21 +211,21 @@ def _estimate(name: str, value: float, draws: np.ndarray, level: float) -> Estim
     return Estimate(value) if name in COUNTS else Estimate(value, *percentile_interval(draws, level))
 
 
-def _data_notes(labelled: np.ndarray, subject: np.ndarray, n_subjects: int, one_subject: bool) -> list[str]:
+def _data_notes(labelled: np.ndarray, units: Units) -> list[str]:
     """What the images and subjects mean for the numbers."""
     notes = []
     if not labelled.all():
         notes.append(f"left out, as they have no label: {(~labelled).sum()}")
-    n_drawn = int(subject.max()) + 1
-    if not n_subjects:
+    n_drawn = int(units.number.max()) + 1
+    if not units.n_subjects:
         notes.append(
             "intervals over images: no subjects are known, so they are too narrow where images share a patient"
         )
-    elif one_subject:
+    elif units.one_subject:
         notes.append("intervals over images: all are of one subject, so they say nothing of others")
-    elif n_drawn > n_subjects:
-        notes.append(f"each of {n_drawn - n_subjects} images of unknown subject counts as a subject of its own")
-    unit = "subject" if n_subjects and not one_subject else "image"
+    elif n_drawn > units.n_subjects:
+        notes.append(f"each of {n_drawn - units.n_subjects} images of unknown subject counts as a subject of its own")
+    unit = "subject" if units.n_subjects and not units.one_subject else "image"
     if n_drawn == 1:
         notes.append(f"no intervals: they come from differences between {unit}s, and there is one {unit}")
     elif n_drawn < FEW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -91,27 +91,36 @@ class SubjectDecisions:
             "lesion_sensitivity": _shares(weights @ self._detected, weights @ self._lesions),
         }
 
-    def estimates(self, resamples: int, seed: int, level: float) -> list[dict[str, Estimate]]:
+    def draws(self, resamples: int, seed: int) -> dict[str, np.ndarray]:
+        """The metrics of each resample at each threshold, ``(R, T)`` each.
+
+        Args:
+            resamples: How many; 0 for none.
+            seed: Of the draws.
+        """
+        n_subjects, n_thresholds = self._called.shape
+        portions = [self(weights) for weights in resample_weights(np.arange(n_subjects), resamples, seed)]
+        nothing = np.empty((0, n_thresholds))
+        return {name: np.concatenate([nothing, *(p[name] for p in portions)]) for name in self._values()}
+
+    def estimates(self, draws: Mapping[str, np.ndarray], level: float) -> list[dict[str, Estimate]]:
         """The metrics at each threshold, ``(T,)``, with their intervals.
 
         Args:
-            resamples: Draws for the intervals; 0 for none.
-            seed: Of the draws.
+            draws: What ``draws`` gave.
             level: The coverage that the intervals aim at.
         """
-        n_subjects = len(self._called)
-        values = self(np.ones((1, n_subjects)))
-        portions = [self(weights) for weights in resample_weights(np.arange(n_subjects), resamples, seed)]
-        draws = {
-            name: np.concatenate([np.empty((0, value.shape[1])), *(p[name] for p in portions)])
-            for name, value in values.items()
-        }
+        values = self._values()
         spread = self.dice_of_subjects().std(axis=0)
         return [
             {name: pixel_estimate(name, float(value[0, t]), draws[name][:, t], level) for name, value in values.items()}
             | {"dice_per_subject_sd": Estimate(float(spread[t]))}
             for t in range(self._thresholds.size)
         ]
+
+    def _values(self) -> dict[str, np.ndarray]:
+        """The metrics of all subjects, ``(1, T)`` each."""
+        return self(np.ones((1, len(self._called))))
 
 
 def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

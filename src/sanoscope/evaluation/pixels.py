@@ -30,6 +30,8 @@ from sanoscope.evaluation.pixel_results import (
 from sanoscope.evaluation.pixel_samples import PixelSample
 from sanoscope.evaluation.results import Estimate
 
+_NONE = np.empty(0)
+
 
 def evaluate_pixels(
     samples: Callable[[], Iterable[PixelSample]],
@@ -59,6 +61,42 @@ def evaluate_pixels(
         OptionError: ``level`` or ``resamples`` out of range, or a threshold that is not finite or has the name of
             the oracle's.
     """
+    return evaluate_pixels_with_draws(
+        samples, thresholds, foreground_only=foreground_only, resamples=resamples, level=level, seed=seed
+    )[0]
+
+
+def evaluate_pixels_with_draws(
+    samples: Callable[[], Iterable[PixelSample]],
+    thresholds: Mapping[str, float],
+    *,
+    foreground_only: bool = False,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[PixelEvaluation, dict[str, np.ndarray]]:
+    """What ``evaluate_pixels`` gives, and every metric on each resample, to compare methods resample by resample.
+
+    What is drawn follows from the seed and the order in which subjects come: methods that judge the same images in
+    the same order are judged on the same resamples.
+
+    Args:
+        samples: As for ``evaluate_pixels``, as are all others.
+        thresholds: Name to threshold.
+        foreground_only: Leave out the pixels outside the images' foreground.
+        resamples: Draws.
+        level: Of the intervals.
+        seed: Of the draws.
+
+    Returns:
+        The evaluation, and ``(R,)`` draws of each key of ``PIXEL_METRIC_LABELS``, and of those of
+        ``PIXEL_DECISION_LABELS`` at each threshold as ``"dice@p95"``; the standard deviation of Dice has none.
+        NaN where a resample lacks a class; R is 0 for one subject.
+
+    Raises:
+        DataError: As ``evaluate_pixels``.
+        OptionError: As ``evaluate_pixels``.
+    """
     _check_options(thresholds, resamples, level)
     pooled = _pool(samples, foreground_only)
     named = dict(thresholds)
@@ -77,16 +115,19 @@ def evaluate_pixels(
             "the second time; give a function that begins anew at each call"
         )
 
-    draws = histograms.draws(pooled.metrics, resamples, seed) if histograms else {}
-    at_thresholds = decisions.estimates(resamples, seed, level)
+    draws = histograms.draws(pooled.metrics, resamples, seed) if histograms else dict.fromkeys(pooled.metrics, _NONE)
+    draws["oracle_iou"] = draws["oracle_dice"] / (2 - draws["oracle_dice"])
+    draws_at_thresholds = decisions.draws(resamples, seed)
     decided = {
         name: PixelDecision(float(threshold), name == OPERATING_POINT, estimates)
-        for (name, threshold), estimates in zip(named.items(), at_thresholds, strict=True)
+        for (name, threshold), estimates in zip(
+            named.items(), decisions.estimates(draws_at_thresholds, level), strict=True
+        )
     }
     if OPERATING_POINT not in decided:
         nothing = {name: Estimate(None, reason=PIXEL_NEEDS["oracle_dice"]) for name in PIXEL_DECISION_LABELS}
         decided[OPERATING_POINT] = PixelDecision(None, True, nothing)
-    return PixelEvaluation(
+    evaluation = PixelEvaluation(
         estimates=_estimates(pooled.metrics, decided[OPERATING_POINT], draws, level),
         decisions=decided,
         foreground_only=foreground_only,
@@ -101,6 +142,12 @@ def evaluate_pixels(
         seed=seed,
         notes=[*_data_notes(pooled), *_undefined_notes(draws)],
     )
+    at_thresholds = {
+        f"{metric}@{name}": of_metric[:, t]
+        for metric, of_metric in draws_at_thresholds.items()
+        for t, name in enumerate(named)
+    }
+    return evaluation, draws | at_thresholds
 
 
 @dataclass(frozen=True)
@@ -161,10 +208,7 @@ def _estimates(
     for name, of in (("oracle_dice", "dice"), ("oracle_iou", "iou")):
         counted = best.estimates[of].value
         values[name] = np.nan if counted is None else counted
-    if draws:
-        draws["oracle_iou"] = draws["oracle_dice"] / (2 - draws["oracle_dice"])
-    none = np.empty(0)
-    return {name: pixel_estimate(name, values[name], draws.get(name, none), level) for name in PIXEL_METRIC_LABELS}
+    return {name: pixel_estimate(name, values[name], draws[name], level) for name in PIXEL_METRIC_LABELS}
 
 
 def _data_notes(pooled: _Pooled) -> list[str]:
@@ -191,7 +235,7 @@ def _data_notes(pooled: _Pooled) -> list[str]:
 
 def _undefined_notes(draws: dict[str, np.ndarray]) -> list[str]:
     """Whether intervals leave out many resamples, as a class was missing in them."""
-    missing = np.isnan(draws["auroc"]).mean() if draws and not np.isnan(draws["auroc"]).all() else 0.0
+    missing = np.isnan(draws["auroc"]).mean() if not np.isnan(draws["auroc"]).all() else 0.0
     if missing <= MANY_UNDEFINED:
         return []
     return [f"a class was missing in {missing:.0%} of the resamples; intervals that need it are over the rest"]

@@ -17,10 +17,12 @@ class Terms(NamedTuple):
     Attributes:
         loss: The scalar to minimise.
         logged: Per-image means of per-image sums, detached scalars by name.
+        summed: Whether the loss is a sum over the batch, and not a mean.
     """
 
     loss: Tensor
     logged: dict[str, Tensor]
+    summed: bool = False
 
 
 def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
@@ -69,4 +71,4 @@ class NegativeELBO:
         with torch.no_grad():  # what is reported is not clamped
             reported = gaussian_kl(mean, logvar)
         logged = {"reconstruction": reconstruction.detach().mean(), "kl": reported.mean()}
-        return Terms(loss, logged)
+        return Terms(loss, logged, summed=True)

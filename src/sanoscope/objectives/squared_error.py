@@ -27,4 +27,4 @@ class SquaredError:
             mean = mean / images[0].numel()
             loss = loss / images.numel()
         # Of the loss, what an image has on average is reported, whatever the size of its batch.
-        return Terms(loss, {"loss": mean.detach()})
+        return Terms(loss, {"loss": mean.detach()}, summed=self.reduction == "sum")

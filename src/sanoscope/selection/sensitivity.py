@@ -17,11 +17,12 @@ from sanoscope.selection.results import SearchResult, Trial
 
 @dataclass(frozen=True)
 class Spread:
-    """Of a quantity over draws: its mean, 10th and 90th percentile."""
+    """Of a quantity over draws: its mean, 10th and 90th percentile, and itself."""
 
     mean: float
     low: float
     high: float
+    draws: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _choices(placed: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 def _spread(values: np.ndarray) -> Spread:
     low, high = np.quantile(values, [0.1, 0.9])
-    return Spread(float(values.mean()), float(low), float(high))
+    return Spread(float(values.mean()), float(low), float(high), tuple(values.tolist()))
 
 
 def _references(values: np.ndarray, unsupervised: int | None) -> References:

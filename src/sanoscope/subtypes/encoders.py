@@ -177,7 +177,7 @@ class PreparedEncoder:
         return pictures, np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
-_PREPARED: dict[str, type[PreparedMethod]] = {method.name: method for method in (PixelMethod, ColourMethod)}
+PREPARED: dict[str, type[PreparedMethod]] = {method.name: method for method in (PixelMethod, ColourMethod)}
 
 
 def prepared_method(name: str, options: Mapping[str, Any] | None = None) -> PreparedMethod:
@@ -186,9 +186,9 @@ def prepared_method(name: str, options: Mapping[str, Any] | None = None) -> Prep
     Raises:
         OptionError: If there is no such method, or for an option it does not have.
     """
-    if name not in _PREPARED:
-        raise OptionError(f"no method without a network is called '{name}'; {nearest(name, list(_PREPARED))}")
-    return _PREPARED[name](options)
+    if name not in PREPARED:
+        raise OptionError(f"no method without a network is called '{name}'; {nearest(name, list(PREPARED))}")
+    return PREPARED[name](options)
 
 
 def method_of(name: str, options: Mapping[str, Any] | None = None, device: str = "auto") -> Method:
@@ -202,8 +202,8 @@ def method_of(name: str, options: Mapping[str, Any] | None = None, device: str =
     Raises:
         OptionError: If there is none, the nearest name is in the message; or for an option it does not have.
     """
-    if name in _PREPARED:
+    if name in PREPARED:
         return prepared_method(name, options)
     if name not in RECIPES:
-        raise OptionError(f"no recipe '{name}'; {nearest(name, [*RECIPES, *_PREPARED])}")
+        raise OptionError(f"no recipe '{name}'; {nearest(name, [*RECIPES, *PREPARED])}")
     return RecipeMethod(RECIPES[name].with_options(options or {}), device)

@@ -122,29 +122,35 @@ class CrossValidated:
             metric: Which of the two.
             seed: Of the draws.
         """
-        units = self._units()
+        units = units_of(self.folds)
         if not len(units):
             return Estimate(None, reason="no labelled test image")
         value = float(confusion_values(units.sum(axis=0))[metric])
         if np.isnan(value):
             return Estimate(None, reason="needs images of all classes that are to be found")
-        draws = [
-            confusion_values(np.tensordot(weights, units, axes=1))[metric]
-            for weights in resample_weights(np.arange(len(units)), RESAMPLES, seed)
-        ]
-        return Estimate(value, *percentile_interval(np.concatenate(draws), CONFIDENCE))
+        return Estimate(value, *percentile_interval(confusion_draws(units, RESAMPLES, seed)[metric], CONFIDENCE))
 
-    def _units(self) -> np.ndarray:
-        """The counts of whatever is drawn by the bootstrap, ``(U, G, G)``."""
-        by_subject: dict[str, np.ndarray] = {}
-        for fold in self.folds:
-            for subject, counts in fold.subjects.items():
-                by_subject[subject] = by_subject.get(subject, 0) + np.array(counts)
-        single = [np.array(fold.alone) for fold in self.folds]
-        if len(by_subject) == 1 and not np.any(single):
-            single, by_subject = list(by_subject.values()), {}
-        images = [image for counts in single for image in _one_by_one(counts)]
-        return np.array([*by_subject.values(), *images])
+
+def units_of(folds: Sequence[FoldResult]) -> np.ndarray:
+    """The counts of whatever is drawn by the bootstrap of folds' test images, ``(U, G, G)``."""
+    by_subject: dict[str, np.ndarray] = {}
+    for fold in folds:
+        for subject, counts in fold.subjects.items():
+            by_subject[subject] = by_subject.get(subject, 0) + np.array(counts)
+    single = [np.array(fold.alone) for fold in folds]
+    if len(by_subject) == 1 and not np.any(single):
+        single, by_subject = list(by_subject.values()), {}
+    images = [image for counts in single for image in _one_by_one(counts)]
+    return np.array([*by_subject.values(), *images])
+
+
+def confusion_draws(units: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """``confusion_values`` of each resample of units ``(U, G, G)``, ``(R,)`` each."""
+    drawn = [
+        confusion_values(np.tensordot(weights, units, axes=1))
+        for weights in resample_weights(np.arange(len(units)), resamples, seed)
+    ]
+    return {name: np.concatenate([one[name] for one in drawn]) for name in ("accuracy", "f1")}
 
 
 def _one_by_one(counts: np.ndarray) -> np.ndarray:

@@ -19,11 +19,11 @@ from sanoscope.clustering.naming import name_clusters
 from sanoscope.console import say
 from sanoscope.errors import DataError, OptionError, SanoscopeError
 from sanoscope.provenance import digest
+from sanoscope.result_folder import ResultFolder
 from sanoscope.subtypes.classes import classes_of
 from sanoscope.subtypes.classifier import Classifier
 from sanoscope.subtypes.encoders import Method
 from sanoscope.subtypes.fold import run_fold, run_supervised_fold, trivial_folds
-from sanoscope.subtypes.fold_storage import FoldStorage
 from sanoscope.subtypes.fold_table import CrossValidated, FoldResult
 
 # What ends one fold, so that the others are carried out nevertheless.
@@ -72,7 +72,7 @@ def cross_validate(
     rows = [_row_of_clusters(method, settings, naming, seed) for method in methods]
     if classifier is not None:
         rows.append(_row_of_classifier(classifier, seed))
-    storage = FoldStorage(folder)
+    storage = ResultFolder(folder)
     done = [_carry_out(row, splits, storage, progress) for row in rows]
     trivial = [trivial_folds(split) for split in splits]
     return done + [
@@ -126,22 +126,24 @@ def _row_of_classifier(classifier: Classifier, seed: int) -> _Row:
 
 
 def _carry_out(
-    row: _Row, splits: Sequence[Cases], storage: FoldStorage, progress: Callable[[str], None]
+    row: _Row, splits: Sequence[Cases], storage: ResultFolder, progress: Callable[[str], None]
 ) -> CrossValidated:
     results, failures = [], {}
     for number, split in enumerate(splits, start=1):
         name, where = f"{row.name}-fold-{number}", f"{row.title}, fold {number} of {len(splits)}"
         depends_on = {**row.depends_on, "data": _identity(split)}
-        result = storage.find(name, depends_on)
-        if result is None:
-            try:
-                result = row.run(split)
-            except FAILURES as error:
-                failures[number] = str(error).partition("\n")[0]
-                progress(f"{where}: failed: {failures[number]}")
-                continue
-            storage.keep(name, depends_on, result)
-            progress(f"{where}: {_in_words(result.values)}")
+        stored = storage.find(name, depends_on)
+        if stored is not None:
+            results.append(FoldResult.from_json(stored))
+            continue
+        try:
+            result = row.run(split)
+        except FAILURES as error:
+            failures[number] = str(error).partition("\n")[0]
+            progress(f"{where}: failed: {failures[number]}")
+            continue
+        storage.keep(name, depends_on, result.to_json())
+        progress(f"{where}: {_in_words(result.values)}")
         results.append(result)
     return CrossValidated(row.name, row.title, row.kind, tuple(results), failures)
 

@@ -127,7 +127,8 @@ class ResumePoint(Checkpoint):
         if trainer.should_stop:  # early; resumed from here it would go on past its end
             return
         last = trainer.current_epoch + 1 == trainer.max_epochs
-        if last or time.monotonic() - self._last >= self.seconds:
+        due = last or time.monotonic() - self._last >= self.seconds
+        if trainer.strategy.broadcast(due):  # as all processes take part in it, their clocks must not decide
             trainer.save_checkpoint(self.file)
             self._last = time.monotonic()
 

@@ -40,16 +40,26 @@ class ContextModule(LogitModule):
         self._occluding = torch.Generator(self.device)
         self._occluding.manual_seed(derived_seed(self.seed, self.current_epoch, OCCLUSION_SEED))
 
+    def augmented(self, batch: Prepared) -> Prepared:
+        """See ``TrainingModule.augmented``; and what the network sees of the images."""
+        batch = super().augmented(batch)
+        return batch._replace(seen=OCCLUSIONS[self.occlusion](batch.images, batch.foreground, self._occluding))
+
+    def noise(self, images: Tensor) -> Tensor:
+        """See ``TrainingModule.noise``; with the ``original`` squares one for each half of the loss, ``(B, 2, L)``."""
+        noise = super().noise(images)
+        return torch.stack((noise, super().noise(images)), 1) if self.occlusion == "original" else noise
+
     def terms(self, batch: Prepared, noise: Tensor | None) -> Terms:
         """See ``TrainingModule.terms``."""
         if noise is None:  # validation, which is of the image as it is
             return super().terms(batch, None)
-        occluded = OCCLUSIONS[self.occlusion](batch.images, batch.foreground, self._occluding)
+        assert batch.seen is not None
         if self.occlusion != "original":
-            return self.reconstructed(occluded, batch.images, noise)[0]
-        clean = super().terms(batch, noise)
-        mean, logvar = self.network.encode(occluded)
-        logits = self.network.decode_logits(self.network.sample(mean, logvar, torch.randn_like(noise)))
+            return self.reconstructed(batch.seen, batch.images, noise)[0]
+        clean = super().terms(batch, noise[:, 0])
+        mean, logvar = self.network.encode(batch.seen)
+        logits = self.network.decode_logits(self.network.sample(mean, logvar, noise[:, 1]))
         context = self.objective(batch.images, logits, mean, None).loss
         loss = 0.5 * (clean.loss + context)
         return Terms(loss, clean.logged | {"loss": loss.detach(), "context": context.detach()})

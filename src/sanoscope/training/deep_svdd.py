@@ -43,6 +43,7 @@ class DeepSVDDModule(TrainingModule):
     network: LeNet
     objective: HypersphereObjective
     normals: PreparedPictures
+    uses_all = False  # the decoder is left alone in the second stage
 
     def __init__(
         self,

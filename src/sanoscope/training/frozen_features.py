@@ -29,6 +29,10 @@ class FrozenFeatureTraining(ABC):
     # Nothing is validated, so that all of it might count.
     judged_after = 0
 
+    def one_process(self, network: Embedding) -> str:
+        """See ``PlainTraining.one_process``."""
+        return "it learns in closed form, in one pass over the images"
+
     def run(
         self,
         network: Embedding,

@@ -54,6 +54,7 @@ class GameModule(TrainingModule):
 
     objective: GameObjective
     finite: ClassVar[frozenset[str]] = frozenset({"train/loss", "train/critic"})
+    one_process: ClassVar[str | None] = "each of its steps is several, of networks that play against each other"
 
     def __init__(
         self, *shared: Any, critic_steps: int, critic_rate: float, betas: tuple[float, ...], **others: Any

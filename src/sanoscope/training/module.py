@@ -20,21 +20,24 @@ from sanoscope.objectives.elbo import Terms
 from sanoscope.preparation.augmentation import Augmentation
 from sanoscope.preparation.intensity import Intensity
 from sanoscope.training.batches import Stored, derived_seed
+from sanoscope.training.parallel import mean_of, own_randomness, summed
+from sanoscope.training.processes import Part, part_of
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 # An epoch whose mean loss is this many times the best one so far will not come back. The first epoch of a summed
 # loss may well be that much above the second, so only later ones are judged.
 EXPLOSION = 100.0
-# Looking at the loss waits for the device; on a GPU not every step can afford that.
+# Looking at the loss waits for the device, or for other processes; not every step can afford that.
 LOOK_EVERY = 20
 REMEDY = (
     "try a lower training.learning_rate (a tenth), a smaller objective.beta where there is one, or "
     "training.precision=float32"
 )
 
-
-# What the noise of an epoch and the randomness of its augmentation are told apart by in their seeds.
+# What the noise of an epoch, the randomness of its augmentation, and that of one of several processes are told apart
+# by in their seeds.
 AUGMENTATION_SEED = 1
+PROCESS_SEED = 4
 
 
 class Prepared(NamedTuple):
@@ -44,11 +47,17 @@ class Prepared(NamedTuple):
         images: ``(B, C, H, W)``.
         foreground: ``(B, H, W)`` bool; None where everything is.
         rows: Which of all pictures these are, ``(B,)``; None where that is not known.
+        seen: What the network gets instead of the images, ``(B, C, H, W)``; None where it gets these.
     """
 
     images: Tensor
     foreground: Tensor | None
     rows: Tensor | None = None
+    seen: Tensor | None = None
+
+    def part(self, rows: slice) -> Prepared:
+        """Some of the batch."""
+        return Prepared(*(None if one is None else one[rows] for one in self))  # type: ignore[arg-type]
 
 
 class TrainingModule(LightningModule):
@@ -71,9 +80,13 @@ class TrainingModule(LightningModule):
 
     Attributes:
         finite: Means over an epoch's images that end the training where they are not finite.
+        one_process: Why its steps cannot be those of several processes; None where they can.
+        uses_all: Whether every step's loss depends on all that is trained.
     """
 
     finite: ClassVar[frozenset[str]] = frozenset({"train/loss"})
+    one_process: ClassVar[str | None] = None
+    uses_all: bool = True
 
     def __init__(
         self,
@@ -177,10 +190,18 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Prepared, batch_index: int) -> Tensor | None:
         """The loss of one batch with sampled latents; none where the step is taken already."""
+        # What is random is drawn for the whole batch in every process, so that it does not depend on their number.
         batch = self.augmented(batch)
-        terms = self.terms(batch, self.noise(batch.images))
-        self.record(terms, len(batch.images), batch_index)
-        return terms.loss
+        noise = self.noise(batch.images)
+        part = self.part(batch)
+        with own_randomness(self.trainer, self.seed, self.current_epoch, PROCESS_SEED, batch_index):
+            terms = self.terms(batch.part(part.rows), noise[part.rows])
+        self.record(terms, part.size, batch_index, part.counted)
+        return part.weight(terms.summed) * terms.loss
+
+    def part(self, batch: Prepared) -> Part:
+        """What this process looks at of a batch; all of it, where there is no other."""
+        return part_of(len(batch.images), self.trainer.global_rank, self.trainer.world_size)
 
     def augmented(self, batch: Prepared) -> Prepared:
         """The batch with its images changed at random, where training does so."""
@@ -192,26 +213,30 @@ class TrainingModule(LightningModule):
         """Standard normal noise for the latents of images, ``(B, L)``."""
         return torch.randn(len(images), self.network.latent, device=images.device)
 
-    def record(self, terms: Terms, count: int, batch_index: int) -> None:
-        """Add the terms of a batch of so many images to the epoch's means.
+    def record(self, terms: Terms, count: int, batch_index: int, counted: bool = True) -> None:
+        """Add the terms of a batch of so many images to the epoch's means, if they count.
 
         Raises:
-            TrainingError: If the loss is not finite.
+            TrainingError: If the loss is not finite; in all processes where it is not in one.
         """
-        if self.device.type == "cpu" or batch_index % LOOK_EVERY == 0:
-            self._require_finite(terms.loss)
-        self._add({"loss": terms.loss.detach() / count, **terms.logged}, count)
+        at_hand = self.device.type == "cpu" and self.trainer.world_size == 1
+        if at_hand or batch_index % LOOK_EVERY == 0:
+            self._require_finite(summed(self.trainer, terms.loss))
+        self._add({"loss": terms.loss.detach() / count, **terms.logged}, count if counted else 0)
 
     def validation_step(self, batch: Prepared, batch_index: int) -> None:
         """The same terms at the posterior mean, so that they do not depend on any noise."""
-        count = len(batch.images)
-        terms = self.terms(batch, None)
-        values = {"loss": terms.loss.detach() / count, **terms.logged}
-        self.log_dict({f"validation/{name}": value for name, value in values.items()}, batch_size=count)
+        part = self.part(batch)
+        terms = self.terms(batch.part(part.rows), None)
+        values = {"loss": terms.loss.detach() / part.size, **terms.logged}
+        named = {f"validation/{name}": value for name, value in values.items()}
+        # A multiple, as Lightning takes the mean of these numbers over processes for a whole one.
+        weight = part.size * part.processes if part.counted else 0
+        self.log_dict(named, batch_size=weight, sync_dist=part.processes > 1)
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the epoch's images, and stop a training that has run away."""
-        means = {f"train/{name}": total / self._seen[name] for name, total in self._sums.items()}
+        means = {f"train/{name}": mean_of(self.trainer, total, self._seen[name]) for name, total in self._sums.items()}
         self._sums, self._seen = {}, Counter()
         self.log_dict(means)
         for name in self.finite & means.keys():

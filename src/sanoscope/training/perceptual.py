@@ -46,6 +46,7 @@ class PerceptualModule(TrainingModule):
         super().__init__(*shared, **others)
         layers = self.network.layers
         self.growing = GrowingAutoencoder(self.network)
+        self.uses_all = len(layers) == 1  # else the layers of other resolutions wait
         self.growth = Growth(len(layers) - 1, phase_iterations)
         self.weights = [
             weights_of(layers[0], self.objective.layer_weights),
@@ -196,8 +197,13 @@ class PerceptualTraining(PlainTraining):
             "betas": tuple(betas),
         }
 
+    def module_for(self, network: Network) -> type[TrainingModule]:
+        """See ``PlainTraining.module_for``; with a critic, steps against it."""
+        assert isinstance(network, PerceptualAutoencoder)
+        return self.module if network.critic is None else self.adversarial_module
+
     def new_module(self, network: Network, *others: Any, **settings: Any) -> TrainingModule:
-        """See ``PlainTraining.new_module``; with a critic, one that goes on against it."""
+        """See ``PlainTraining.new_module``."""
         assert isinstance(network, PerceptualAutoencoder)
         torch.manual_seed(derived_seed(settings["seed"], 0, GROWING_SEED))
         if network.critic is None:
@@ -207,7 +213,7 @@ class PerceptualTraining(PlainTraining):
                 "network.critic does not go with a network that grows; set network.growing_from=0, or the critic to "
                 "none"
             )
-        return self.adversarial_module(network, *others, **settings, **self.module_settings, **self.game_settings)
+        return super().new_module(network, *others, **settings, **self.game_settings)
 
     def prepare(self, module: TrainingModule, train: Pictures, surroundings: Surroundings) -> None:
         """Learn the features' statistics where they are not known, and make ready to keep the features."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import signal
@@ -41,6 +42,8 @@ from sanoscope.training.callbacks import (
 )
 from sanoscope.training.devices import mixed_precision
 from sanoscope.training.module import TrainingModule
+from sanoscope.training.parallel import lightning_settings, synchronised, take_device, together
+from sanoscope.training.processes import ALONE, Processes
 
 RESUME_FILE = "resume.ckpt"
 BEST_FILE = "best"
@@ -57,6 +60,7 @@ class Surroundings:
         resume: Go on from the checkpoint in ``folder``, if there is one.
         quiet: No progress bar and no lines.
         checkpoint_seconds: Least time between two checkpoints.
+        processes: That train together.
     """
 
     folder: Path | None
@@ -65,6 +69,7 @@ class Surroundings:
     resume: bool = False
     quiet: bool = False
     checkpoint_seconds: float = 30.0
+    processes: Processes = ALONE
 
 
 class PlainTraining:
@@ -162,12 +167,18 @@ class PlainTraining:
         if self.keeps_best and not validation:
             raise TrainingError("there are no validation images to tell which weights are the best; give some")
         resume_file = surroundings.folder / RESUME_FILE if surroundings.folder else None
-        history = History(surroundings.folder / "history.csv" if surroundings.folder else None)
+        written = surroundings.folder if surroundings.processes.main else None
+        history = History(written / "history.csv" if written else None)
         order = SeededBatches(len(train), self.batch_size, surroundings.seed, shuffle=True, drop_last=self.drop_last)
         epochs, iterations = self._length(len(order))
+        take_device(surroundings.device, surroundings.processes)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Lightning would not leave batch norms that it synchronises as they were.
+        apart = synchronised(surroundings.device, surroundings.processes)
+        trained = copy.deepcopy(network) if apart else network
         with _calm(), torch.random.fork_rng(devices=[]), _kept_in(surroundings.folder) as folder:
             module = self.new_module(
-                network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+                trained,
                 objective,
                 intensity,
                 augmentation,
@@ -176,10 +187,10 @@ class PlainTraining:
                 seed=surroundings.seed,
             )
             self.prepare(module, train, surroundings)
-            trainer = self._trainer(surroundings, history, epochs, folder)
+            trainer = self._trainer(surroundings, history, epochs, folder, module.uses_all)
             resumed = resume_file if surroundings.resume and resume_file and resume_file.exists() else None
             self._fit(trainer, module, batches(train, order), validation, resumed)
-            if self.keeps_best:
+            if self.keeps_best and surroundings.processes.main:
                 best = torch.load(folder / f"{BEST_FILE}.ckpt", weights_only=True)
                 module.load_state_dict(best["state_dict"])
         if len(history.rows) > epochs:
@@ -187,15 +198,29 @@ class PlainTraining:
                 f"{resumed}: has {len(history.rows)} epochs already; set training.epochs to as many or more, "
                 f"not {epochs}"
             )
+        if apart:
+            network.load_state_dict(trained.state_dict())
         network.eval()
         return history.rows
 
+    def module_for(self, network: Network) -> type[TrainingModule]:
+        """The kind of steps that train a network."""
+        return self.module
+
+    def one_process(self, network: Network) -> str | None:
+        """Why a network cannot be trained in several processes; None where it can."""
+        return self.module_for(network).one_process
+
     def new_module(self, network: Network, *others: Any, **settings: Any) -> TrainingModule:
         """What Lightning trains, of the arguments of ``TrainingModule`` that are not the training's own."""
-        return self.module(network, *others, **settings, **self.module_settings)  # type: ignore[misc]
+        return self.module_for(network)(network, *others, **settings, **self.module_settings)  # type: ignore[misc]
 
     def prepare(self, module: TrainingModule, train: Pictures, surroundings: Surroundings) -> None:
         """Done once before the first step, and again before those of a resumed training; here there is nothing."""
+
+    def iterations(self, images: int) -> int:
+        """How many steps a training on so many images takes, unless it stops early."""
+        return self._length(len(SeededBatches(images, self.batch_size, 0, shuffle=True, drop_last=self.drop_last)))[1]
 
     def _length(self, steps: int) -> tuple[int, int]:
         """Epochs and iterations in all, of so many steps an epoch."""
@@ -216,7 +241,8 @@ class PlainTraining:
             held_out = batches(validation, SeededBatches(len(validation), self.batch_size, seed=0, shuffle=False))
         handler = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, train, held_out, ckpt_path=resumed, weights_only=True)
+            with together(trainer):
+                trainer.fit(module, train, held_out, ckpt_path=resumed, weights_only=True)
         except SystemExit as error:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from error
         except Exception as error:  # a broken checkpoint raises errors of zipfile, pickle, torch and Lightning
@@ -228,7 +254,9 @@ class PlainTraining:
             if threading.current_thread() is threading.main_thread():  # Lightning leaves Ctrl-C switched off
                 signal.signal(signal.SIGINT, handler)
 
-    def _trainer(self, surroundings: Surroundings, history: History, epochs: int, folder: Path) -> Trainer:
+    def _trainer(
+        self, surroundings: Surroundings, history: History, epochs: int, folder: Path, uses_all: bool
+    ) -> Trainer:
         callbacks: list[Callback] = [history]
         first = self.judged_after
         if self.max_iterations:
@@ -256,7 +284,7 @@ class PlainTraining:
             callbacks.append(ResumePoint(surroundings.folder / RESUME_FILE, surroundings.checkpoint_seconds))
         return Trainer(
             accelerator=surroundings.device,
-            devices=1,
+            **lightning_settings(surroundings.device, surroundings.processes, uses_all),
             precision="bf16-mixed" if mixed_precision(self.precision, surroundings.device) else "32-true",
             max_epochs=epochs,
             callbacks=callbacks,
@@ -285,12 +313,16 @@ def _kept_in(folder: Path | None) -> Iterator[Path]:
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
     """Leave out what Lightning says about things that are as we want them."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = {name: logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")}
+    levels = {name: logger.level for name, logger in loggers.items()}
+    for logger in loggers.values():
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
+            # Of several processes: channels-last weights of one channel, which have two layouts that are the same.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             yield
     finally:
-        logger.setLevel(level)
+        for name, level in levels.items():
+            loggers[name].setLevel(level)

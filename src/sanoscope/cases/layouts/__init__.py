@@ -12,9 +12,11 @@ from sanoscope.cases.case import Cases
 from sanoscope.cases.layouts import (
     brats,
     breast_histopathology,
+    camelyon_tiles,
     cifar10,
     class_folders,
     folder,
+    hcp,
     kaggle_3m,
     manifest,
     medmnist,
@@ -58,9 +60,11 @@ _IN_ORDER: tuple[Layout, ...] = (
     svhn,
     breast_histopathology,
     brats,
+    hcp,
     kaggle_3m,
     mvtec,
     medmnist,
+    camelyon_tiles,
     class_folders,
     folder,
 )
