@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sanoscope import RECIPES
 from sanoscope.cases.phantoms import histology_phantoms
+from sanoscope.recipe import with_numbers
+from sanoscope.studies.parsing import parse_study
+from sanoscope.studies.sources import AtPaths
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -32,6 +36,14 @@ def test_python_examples(patches: Path) -> None:
     )
     assert "<html" in (patches / "report.html").read_text()
     assert (patches / "groups.csv").exists()
+    assert "<html" in (patches / "comparison" / "report.html").read_text()
+
+
+def test_the_example_of_a_study_is_one(tmp_path: Path) -> None:
+    (tmp_path / "slices").mkdir()
+    (content,) = blocks("yaml")
+    study = parse_study(with_numbers(yaml.safe_load(content)), "README", AtPaths(tmp_path))
+    assert len(study.rows) == 1 + 3 * 4
 
 
 def test_command_line_example(patches: Path) -> None:

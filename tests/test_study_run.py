@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -77,7 +78,7 @@ def test_every_method_has_its_rows_and_trivial_ones_are_beside_them(done: tuple[
     assert set(names[3:]) == TRIVIAL
     assert content.jobs == (4, 4)
     assert not content.failures
-    assert {path.name for path in out.iterdir()} == {"jobs", "study.json", "report.html", "under-way"}
+    assert {path.name for path in out.iterdir()} == {"jobs", "study.json", "report.html"}
     assert StudyContent.from_json(json.loads((out / "study.json").read_text())) == content
     assert "predict all abnormal" in (out / "report.html").read_text()
 
@@ -127,8 +128,6 @@ def test_what_is_done_is_not_run_again(done: tuple[Path, StudyContent], data: Pa
 def test_a_further_seed_is_all_that_is_run_and_other_names_cost_nothing(
     done: tuple[Path, StudyContent], data: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(done[0], tmp_path / "copy")
     methods = declared(data)["methods"]
     methods[0]["name"] = "renamed"

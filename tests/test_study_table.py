@@ -12,9 +12,11 @@ import pytest
 from sanoscope.evaluation import JudgedImages, critical_difference, delong, holm, paired_difference
 from sanoscope.report.study_content import StudyRow, StudySection
 from sanoscope.studies.declaration import Collection, Method, Study
+from sanoscope.studies.entries import Done
 from sanoscope.studies.job import Job, Terms
 from sanoscope.studies.job_result import JobResult, RowResult
-from sanoscope.studies.table import Done, overall_of, section_of
+from sanoscope.studies.overall import overall_of
+from sanoscope.studies.table import section_of
 
 LABELS = [0, 1] * 20
 RNG = np.random.default_rng(0)

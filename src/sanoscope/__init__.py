@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from sanoscope.recipe import Recipe
     from sanoscope.recipes import RECIPES, get_recipe
     from sanoscope.side_by_side import compare_maps
+    from sanoscope.studies.budget import Budget
+    from sanoscope.studies.comparing import comparison
+    from sanoscope.studies.reproduction import reproduction
+    from sanoscope.studies.runner import Runner
+    from sanoscope.studies.study import StudyRun
     from sanoscope.subtypes.encoders import method_of
     from sanoscope.subtypes.folds import cross_validate
     from sanoscope.subtypes.groups import Groups, find_groups
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "Budget",
     "Case",
     "Cases",
     "ClusterSettings",
@@ -41,9 +47,12 @@ __all__ = [
     "Findings",
     "Groups",
     "Recipe",
+    "Runner",
     "SanoscopeError",
+    "StudyRun",
     "brain_phantoms",
     "compare_maps",
+    "comparison",
     "cross_validate",
     "find_groups",
     "find_similar",
@@ -54,12 +63,18 @@ __all__ = [
     "load_cases",
     "method_of",
     "read_cases",
+    "reproduction",
     "rotating_folds",
     "write_manifest",
 ]
 
 _HOMES = {
     "RECIPES": "recipes",
+    "Budget": "studies.budget",
+    "Runner": "studies.runner",
+    "StudyRun": "studies.study",
+    "comparison": "studies.comparing",
+    "reproduction": "studies.reproduction",
     "ClusterSettings": "clustering",
     "Groups": "subtypes.groups",
     "cross_validate": "subtypes.folds",

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from sanoscope.report.study_content import StudyContent
 from sanoscope.studies.budget import Budget
 from sanoscope.studies.declaration import Study
+from sanoscope.studies.entries import Done
 from sanoscope.studies.job import RESAMPLES
 from sanoscope.studies.job_result import JobResult
 from sanoscope.studies.metrics import METRICS
-from sanoscope.studies.table import Done, curves_of, overall_of, section_of
+from sanoscope.studies.overall import curves_of, overall_of
+from sanoscope.studies.table import section_of
 
 TESTS = (
     "Intervals and p-values are by {resamples} resamples of the test side's subjects, the same for all rows, of the "

@@ -30,6 +30,7 @@ class Collection:
         options: Set for all methods that have them.
         stand_in: How it differs from the collection that a paper's table is of; None where it does not.
         known_kinds: Groups that a selection's known anomalies are of; none lets the seed choose one.
+        train_options: Of the place that is learned from alone, where there are two: which slices are cases.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Collection:
     options: Mapping[str, Any] = field(default_factory=dict)
     stand_in: str | None = None
     known_kinds: tuple[str, ...] = ()
+    train_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,27 @@ class Pilot:
 
     Attributes:
         job: Whose method.
-        cases: Few of its images.
-        images: How many the whole job has on each side.
+        cases: All of its images.
     """
 
     job: Job
     cases: Cases
-    images: Mapping[str, int]
+
+    @property
+    def learned(self) -> int:
+        """How many images the whole job learns from."""
+        train = self.cases.train
+        return len(train if self.job.terms.measure == "clusters" else train.normals)
+
+    @property
+    def scored(self) -> int:
+        """How many images the whole job scores, those for thresholds among them."""
+        return len(self.cases.test) * (1 + len(self.job.method.readings)) + len(self.cases.validation)
+
+    def few(self) -> Cases:
+        """Few images of each side."""
+        train, test = max(len(self.cases.train), 1), max(len(self.cases.test), 1)
+        return share(self.cases, min(1.0, TRAINED / train), min(1.0, SCORED / test), seed=0)
 
 
 def forecast(pending: Sequence[Job], cases: Callable[[Job], Cases], runner: Runner) -> list[str]:
@@ -50,7 +64,7 @@ def forecast(pending: Sequence[Job], cases: Callable[[Job], Cases], runner: Runn
     kinds: dict[str, list[Job]] = {}
     for job in pending:
         kinds.setdefault(kind_of(job), []).append(job)
-    pilots = [Pilot(jobs[0], _few(cases(jobs[0])), _counts(jobs[0], cases(jobs[0]))) for jobs in kinds.values()]
+    pilots = [Pilot(jobs[0], cases(jobs[0])) for jobs in kinds.values()]
     seconds: dict[str, float] = {}
     lacking: list[str] = []
     begun = time.monotonic()
@@ -92,19 +106,19 @@ def measured_seconds(pilot: Pilot) -> float:
     job, recipe = pilot.job, with_weights(pilot.job.recipe, pilot.job.machine.weights)
     if recipe.name not in RECIPES:  # without a network, or the supervised reference: small beside the others
         return 0.0
-    begun, clusters, test = time.monotonic(), job.terms.measure == "clusters", pilot.cases.test
+    begun, clusters, cases = time.monotonic(), job.terms.measure == "clusters", pilot.few()
     with silence():
         detector = Detector(shortened(recipe), seed=job.seed, device=job.machine.device)
-        detector.fit(pilot.cases.unlabelled() if clusters else pilot.cases, quiet=True)
+        detector.fit(cases.unlabelled() if clusters else cases, quiet=True)
         trained = time.monotonic()
         if clusters:
-            detector.transform(test)
+            detector.transform(cases.test)
         else:
-            detector.score(test, maps=job.terms.measure == "pixels")
+            detector.score(cases.test, maps=job.terms.measure == "pixels")
     ended = time.monotonic()
-    scored = pilot.images["test"] * (1 + len(job.method.readings)) + pilot.images["validation"]
-    one_job = (ended - begun) + _steps(recipe, detector, pilot) + scored * (ended - trained) / max(len(test), 1)
-    return one_job * trainings_of(job)
+    an_image = (ended - trained) / len(cases.test)
+    one_training = ended - begun + _steps(recipe, detector, pilot.learned, len(cases.train)) + pilot.scored * an_image
+    return one_training * trainings_of(job)
 
 
 def trainings_of(job: Job) -> int:
@@ -121,26 +135,11 @@ def shortened(recipe: Recipe) -> Recipe:
     return recipe.with_options(kept)
 
 
-def _steps(recipe: Recipe, detector: Any, pilot: Pilot) -> float:
-    """Seconds of all steps of the whole training."""
-    images, history = pilot.images["train"], detector.history_
+def _steps(recipe: Recipe, detector: Any, images: int, few: int) -> float:
+    """Seconds of all steps of a training on so many images, by those of one on few."""
+    history = detector.history_
     if not history:  # learned in closed form
-        few = max(len(pilot.cases.train), 1)
         return float(detector.provenance_["training"]["seconds"]) * images / few
     last, before = history[-1], history[-2]["iterations"] if len(history) > 1 else 0
     a_step = last["seconds"] / max(last["iterations"] - before, 1)
     return float(a_step * recipe.build("training").iterations(images))
-
-
-def _few(cases: Cases) -> Cases:
-    """Few images of each side."""
-    train, test = max(len(cases.train), 1), max(len(cases.test), 1)
-    return share(cases, min(1.0, TRAINED / train), min(1.0, SCORED / test), seed=0)
-
-
-def _counts(job: Job, cases: Cases) -> dict[str, int]:
-    return {
-        "train": len(cases.train if job.terms.measure == "clusters" else cases.train.normals),
-        "validation": len(cases.validation),
-        "test": len(cases.test),
-    }

@@ -32,7 +32,11 @@ def cases_of(job: Job) -> Cases:
     slicing = slicing_of(job.recipe)
     place, normal, layout = collection.data[-1], collection.normal, collection.layout
     if len(collection.data) == 2:
-        train, test = (read_cases(one, normal=normal, slicing=slicing) for one in collection.data)
+        learned = slicing_of(job.recipe.with_options(collection.train_options))
+        train, test = (
+            read_cases(one, normal=normal, slicing=some)
+            for one, some in zip(collection.data, (learned, slicing), strict=True)
+        )
         cases = joined(train, test, terms.split_seed)
     elif collection.folds:
         cases = read_cases(place, normal=normal, layout=layout, slicing=slicing)

@@ -149,16 +149,28 @@ def _collection(
 ) -> Collection:
     """A collection of what an entry says, and what is particular to the one that was found."""
     normal, split, folds = fields.text("normal"), fields.text("split"), fields.whole("folds", 0)
-    kinds = fields.texts("known_kinds")
+    kinds, train_options = fields.texts("known_kinds"), fields.mapping("train_options")
     common = flatten(fields.mapping("options"))
     if particular is not None:
         normal, split = particular.text("normal", normal), particular.text("split", split)
         folds = particular.whole("folds", folds)
         kinds = particular.texts("known_kinds") or kinds
+        train_options = particular.mapping("train_options") or train_options
         particular.end()
     if folds == 1:
         raise OptionError(f"{fields.where}: folds=1 tests on nothing; give 2 or more, or 0 for the data's own sides")
-    return Collection(name, paths, layout, normal, split, folds, {**common, **options}, stand_in, kinds)
+    return Collection(
+        name=name,
+        data=paths,
+        layout=layout,
+        normal=normal,
+        split=split,
+        folds=folds,
+        options={**common, **options},
+        stand_in=stand_in,
+        known_kinds=kinds,
+        train_options=flatten(train_options),
+    )
 
 
 def names_of_layouts(entries: Iterable[Any]) -> list[str]:

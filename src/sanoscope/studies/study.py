@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +19,12 @@ from sanoscope.studies.budget import Budget
 from sanoscope.studies.carry_out import carry_out
 from sanoscope.studies.content import content_of
 from sanoscope.studies.declaration import Study
+from sanoscope.studies.entries import Done
 from sanoscope.studies.estimate import forecast
 from sanoscope.studies.job import Job, Machine, Terms, jobs_of
 from sanoscope.studies.job_cases import cases_of
 from sanoscope.studies.job_result import JobResult
 from sanoscope.studies.runner import Runner
-from sanoscope.studies.table import Done
 
 JOBS, UNDER_WAY, TABLE, PAGE = "jobs", "under-way", "study.json", "report.html"
 
@@ -81,6 +82,8 @@ class StudyRun:
         done = [Done(job, kept.result(job), reasons.get(str(job), "")) for job in jobs]
         if not any(one.result for one in done):
             raise DataError(f"no job of '{study.name}' could be carried out; the first: {next(iter(reasons.values()))}")
+        if not reasons:  # what failed may go on from where it was
+            shutil.rmtree(self.out / UNDER_WAY, ignore_errors=True)
         content = content_of(study, self.budget, done, self.runner.threads)
         write_study(content, self.out)
         return content

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
 import math
 import signal
 import sys
-import tempfile
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +36,7 @@ from sanoscope.training.callbacks import (
     LateStopping,
     ResumePoint,
 )
+from sanoscope.training.contexts import calm, kept_in
 from sanoscope.training.devices import mixed_precision
 from sanoscope.training.module import TrainingModule
 from sanoscope.training.parallel import lightning_settings, synchronised, take_device, together
@@ -176,7 +173,7 @@ class PlainTraining:
         # Lightning would not leave batch norms that it synchronises as they were.
         apart = synchronised(surroundings.device, surroundings.processes)
         trained = copy.deepcopy(network) if apart else network
-        with _calm(), torch.random.fork_rng(devices=[]), _kept_in(surroundings.folder) as folder:
+        with calm(), torch.random.fork_rng(devices=[]), kept_in(surroundings.folder) as folder:
             module = self.new_module(
                 trained,
                 objective,
@@ -298,31 +295,3 @@ class PlainTraining:
             use_distributed_sampler=False,
             default_root_dir=surroundings.folder,
         )
-
-
-@contextlib.contextmanager
-def _kept_in(folder: Path | None) -> Iterator[Path]:
-    """Where the best weights are kept while training: the run's folder, or one for the time being."""
-    if folder:
-        yield folder
-    else:
-        with tempfile.TemporaryDirectory() as passing:
-            yield Path(passing)
-
-
-@contextlib.contextmanager
-def _calm() -> Iterator[None]:
-    """Leave out what Lightning says about things that are as we want them."""
-    loggers = {name: logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")}
-    levels = {name: logger.level for name, logger in loggers.items()}
-    for logger in loggers.values():
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            # Of several processes: channels-last weights of one channel, which have two layouts that are the same.
-            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-            yield
-    finally:
-        for name, level in levels.items():
-            loggers[name].setLevel(level)

@@ -42,6 +42,7 @@ def measure(job: Job, cases: Cases) -> Measured:
         settings = ClusterSettings(clusters=len(_classes(cases)))
         result = run_fold(method, cases, settings, NAMINGS[0], job.seed)
         encoder = method.encoder
+        kind = "trivial" if method.kind == "trivial" else "method"
     detector = getattr(encoder, "detector", None)
     facts = facts_of(detector) if detector is not None else {}
     if kind == "supervised":
