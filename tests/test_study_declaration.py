@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sanoscope.cases import load_cases, write_manifest
 from sanoscope.errors import DataError, OptionError
 from sanoscope.studies.budget import Budget
 from sanoscope.studies.comparing import comparison
 from sanoscope.studies.declaration import Study
 from sanoscope.studies.job import Job, Machine, Terms, jobs_of
+from sanoscope.studies.job_cases import cases_of
 from sanoscope.studies.parsing import parse_study, read_study
 from sanoscope.studies.recipes import recipe_of, with_weights
 from sanoscope.studies.sources import AtPaths
-from study_files import declared, written
+from study_files import declared, tissue, written
 
 
 def parsed(tmp_path: Path, **changes: Any) -> Study:
@@ -186,3 +189,47 @@ def test_a_comparison_is_a_study(tmp_path: Path) -> None:
     assert [one.name for one in study.collections] == ["x/data", "y/data"]
     assert study.seeds == (0, 1)
     assert [one.folds for one in study.collections] == [3, 3]
+
+
+# ------------------------------------------------------------ the images of a job
+
+
+def renamed(folder: Path) -> Path:
+    """Other patients than those of ``tissue``."""
+    cases = load_cases(tissue(folder))
+    others = (replace(case, subject=f"other {case.subject}") for case in cases)
+    write_manifest(cases.with_cases(others), folder / "manifest.csv")
+    return folder
+
+
+def test_two_places_are_learned_from_and_tested_on(tmp_path: Path) -> None:
+    tissue(tmp_path / "healthy")
+    renamed(tmp_path / "patients")
+    study = parsed(tmp_path, collections=[{"name": "both", "data": {"train": "healthy", "test": "patients"}}])
+    cases = cases_of(job_of(study, Budget()))
+    assert {case.path.parts[len(tmp_path.parts)] for case in cases.train if case.path} == {"healthy"}
+    assert {case.path.parts[len(tmp_path.parts)] for case in cases.test if case.path} == {"patients"}
+    assert set(cases.test.labels) == {0, 1}
+
+
+def test_all_seeds_and_methods_have_the_same_sides_and_folds_test_everything_once(tmp_path: Path) -> None:
+    tissue(tmp_path / "data")
+    study = parsed(tmp_path, folds=3, collections=[{"data": "data"}])
+    jobs = jobs_of(study, Terms("images"), Machine())
+    tested: dict[int, set[tuple[str, ...]]] = {}
+    for job in jobs:
+        tested.setdefault(job.fold, set()).add(tuple(case.name for case in cases_of(job).test))
+    assert [len(sides) for sides in tested.values()] == [1, 1, 1]
+    names = [name for (side,) in tested.values() for name in side]
+    assert sorted(names) == sorted(case.name for case in load_cases(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(("measure", "said"), [("pixels", "no test image has a mask"), ("images", "has a label")])
+def test_what_cannot_be_measured_is_known_before_training(tmp_path: Path, measure: str, said: str) -> None:
+    cases = load_cases(tissue(tmp_path / "data"))
+    write_manifest(cases.unlabelled(), tmp_path / "data" / "manifest.csv")
+    methods = [{"recipe": "conv-vae"}]
+    study = parsed(tmp_path, measure=measure, methods=methods, reference=None, collections=[{"data": "data"}])
+    job = jobs_of(study, Terms(measure), Machine())[0]
+    with pytest.raises(DataError, match=said):
+        cases_of(job)

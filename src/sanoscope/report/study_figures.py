@@ -29,7 +29,7 @@ _LINE, _GAP = 0.15, 0.13
 _LOOKS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "method": ("mean, 95% interval", {"marker": "o", "color": COLOURS["accent"], "markersize": 5}),
     "supervised": ("learned from labels", {"marker": "s", "color": COLOURS["accent"], "markersize": 5}),
-    "trivial": ("trivial", {"marker": "o", "color": COLOURS["muted"], "markersize": 4}),
+    "trivial": ("trivial", {"marker": "o", "color": COLOURS["muted"], "markersize": 4.5, "alpha": 0.55}),
 }
 _PAPER: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "markeredgecolor": COLOURS["ink"], "markersize": 5}
 
@@ -100,7 +100,8 @@ def _mark_rows(
     marked = [(row.cells[metric], place) for place, row in rows if value_of(row, metric) is not None]
     for cell, place in marked:
         if cell.low is not None and cell.high is not None:
-            axes.plot([cell.low, cell.high], [place, place], color=look["color"], linewidth=2, solid_capstyle="butt")
+            line = {"color": look["color"], "alpha": look.get("alpha"), "linewidth": 2, "solid_capstyle": "butt"}
+            axes.plot([cell.low, cell.high], [place, place], **line)
     if marked:
         values, places = zip(*((cell.value, place) for cell, place in marked), strict=True)
         axes.plot(values, places, linestyle="none", label=label, **look)

@@ -16,6 +16,13 @@ from sanoscope.report.study_table import Entry, Line, StudyTable, overall_table,
 from sanoscope.report.study_verdict import best_of_all, verdict
 from sanoscope.report.summary import count
 
+INTRODUCTION = (
+    "Each table is a study that is declared in a file, and its page is written from what its jobs gave: nothing here "
+    "is typed by hand. A budget tells how much of the declared protocol was carried out; *stand-in* marks a collection "
+    "that is not the paper's own. Numbers of short trainings on small collections show that a table can be carried "
+    "out and how its rows lie with each other and with the trivial ones, not what a method is worth at its best."
+)
+
 
 def figure_files(content: StudyContent) -> dict[str, str]:
     """The figures as the texts of SVG files, by file name; the same content gives the same texts."""
@@ -46,7 +53,7 @@ def markdown_index(contents: Sequence[StudyContent]) -> str:
         shown = [content.title, content.budget or "the whole protocol", ", ".join(data), best_of_all(content)]
         link = f"[{_escaped(content.name)}]({content.name}.md)"
         lines.append([link, *map(_escaped, shown), f"{done:,} of {of:,}", duration(content.seconds)])
-    return f"# Tables\n\n{format_markdown_table(lines)}\n"
+    return f"# Tables\n\n{INTRODUCTION}\n\n{format_markdown_table(lines)}\n"
 
 
 def _file_name(content: StudyContent, figure: str) -> str:

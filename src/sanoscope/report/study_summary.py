@@ -32,8 +32,8 @@ def notes(content: StudyContent) -> list[str]:
     main = content.main_metric
     lines = [STANDING_NOTE]
     if content.budget is not None:
-        lines.append(f"Budget: {content.budget}. This is not the whole protocol, and its numbers are not final.")
-    lines += [f"{section.title}: {section.stand_in}" for section in content.sections if section.stand_in]
+        lines.append("A budget below the whole protocol: the numbers are an orientation only.")
+    lines += [f"{', '.join(titles)}: {stand_in}" for stand_in, titles in _stand_ins(content).items()]
     trivial = {section.title: name for section in content.sections if (name := _trivial_winner(section, main))}
     if trivial:
         named = "; ".join(f"{title}: {name}" for title, name in trivial.items())
@@ -85,6 +85,15 @@ def overall_note(content: StudyContent) -> str:
     else:
         sentences.append("There are too few collections or rows to test ranks.")
     return " ".join(sentences)
+
+
+def _stand_ins(content: StudyContent) -> dict[str, list[str]]:
+    """What is said of stand-ins, with the collections that it is said of."""
+    titles: dict[str, list[str]] = {}
+    for section in content.sections:
+        if section.stand_in:
+            titles.setdefault(section.stand_in, []).append(section.title)
+    return titles
 
 
 def _trivial_winner(section: StudySection, metric: str) -> str | None:

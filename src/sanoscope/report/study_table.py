@@ -166,9 +166,11 @@ def _cell(metric: str, cell: StudyCell | None, best: bool, brief: bool = False) 
         return Entry()
     if cell.value is None:
         return Entry(details=[cell.reason] if cell.reason and not brief else (), paper=cell.published)
-    deviation = "" if cell.deviation is None else f"± {metric_text(metric, cell.deviation)}"
-    details = [] if brief else [deviation, interval_text(metric, cell.low, cell.high)]
-    return Entry(metric_text(metric, cell.value), [text for text in details if text], cell.published, best)
+    value, interval = metric_text(metric, cell.value), interval_text(metric, cell.low, cell.high)
+    if brief:
+        return Entry(value, (), cell.published, best)
+    spread = "" if cell.deviation is None else f" ± {metric_text(metric, cell.deviation)}"
+    return Entry(value + spread, [interval] if interval else (), cell.published, best)
 
 
 def _difference(content: StudyContent, row: StudyRow) -> Entry:

@@ -21,6 +21,10 @@ TESTS = (
     "adjusted together after Holm."
 )
 
+SHORTENED = (
+    "Trainings of less than half of the length take settings that suit short ones: light networks, small batches, "
+    "large steps. With each method stands what was changed, and its real length."
+)
 DRAWS = (
     "The intervals of so many known anomalies hold the middle 95 % of draws of these anomalies, each of which chooses "
     "a configuration by itself; AUROC is that of the models of folds on the final test, which chose nothing."
@@ -56,7 +60,11 @@ def content_of(study: Study, budget: Budget, done: Sequence[Done], threads: int)
         curves=curves_of(study, sections),
         pivot=study.pivot,
         changed=changed,
-        notes=[DRAWS if study.measure == "selection" else TESTS.format(resamples=RESAMPLES), *study.notes],
+        notes=[
+            DRAWS if study.measure == "selection" else TESTS.format(resamples=RESAMPLES),
+            *([SHORTENED] if budget.is_short and any(method.short for method in study.methods) else []),
+            *study.notes,
+        ],
         claims=study.claims,
         failures=[(str(one.job), one.reason) for one in done if one.result is None],
         jobs=(len(results), len(done)),
