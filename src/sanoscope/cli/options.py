@@ -57,16 +57,9 @@ def recipe_options(config: Path | None, assignments: list[str] | None, **shortcu
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    import yaml
+    from sanoscope.yaml_file import read_yaml
 
-    try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise OptionError(f"{file}: cannot be read ({error.strerror}); give a YAML file") from error
-    except UnicodeDecodeError as error:
-        raise OptionError(f"{file}: is not text in UTF-8; give a YAML file") from error
-    except yaml.YAMLError as error:
-        raise OptionError(f"{file}: is not YAML ({' '.join(str(error).split())})") from error
+    content = read_yaml(file)
     if not isinstance(content, dict):
         raise OptionError(f"{file}: must be a mapping of option names to values, such as 'network.latent: 128'")
     return content

@@ -71,15 +71,10 @@ def read_space(file: Path) -> Any:
     Raises:
         OptionError: If it cannot be read.
     """
-    import yaml
-
     from sanoscope.recipe import with_numbers
+    from sanoscope.yaml_file import read_yaml
 
-    try:
-        return with_numbers(yaml.safe_load(file.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise OptionError(f"{file}: cannot be read as YAML ({reason}); --show-space prints an example") from error
+    return with_numbers(read_yaml(file, "a search space, of which --show-space prints an example"))
 
 
 def _check(space: Space, recipe: Recipe) -> None:

@@ -15,6 +15,7 @@ from sanoscope.studies.declaration import MEASURES, Collection, Method, Study
 from sanoscope.studies.fields import Fields
 from sanoscope.studies.metrics import METRICS
 from sanoscope.studies.recipes import check_method
+from sanoscope.yaml_file import read_yaml
 
 # Makes a collection of what is declared of it, or None where it is not at hand.
 Locate = Callable[[Fields], Collection | None]
@@ -26,16 +27,7 @@ def read_study(file: Path) -> Any:
     Raises:
         OptionError: If it cannot be read as such.
     """
-    import yaml
-
-    try:
-        return with_numbers(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise OptionError(f"{file}: cannot be read ({error.strerror}); give a study's YAML file") from error
-    except UnicodeDecodeError as error:
-        raise OptionError(f"{file}: is not text in UTF-8; give a study's YAML file") from error
-    except yaml.YAMLError as error:
-        raise OptionError(f"{file}: is not YAML ({' '.join(str(error).split())})") from error
+    return with_numbers(read_yaml(file, "a study's YAML file"))
 
 
 def parse_study(content: Any, where: str, locate: Locate) -> Study:
