@@ -35,9 +35,10 @@ reproduce: .venv/installed-dev
 	$(BIN)/sanoscope reproduce all $(DATA) --budget small --jobs $(JOBS) --weights $(WEIGHTS) \
 		--out runs/reproduce --pages docs/results
 
-# The pages and figures of docs/results, from the tables' own JSON.
+# The pages and figures of docs/results and docs/speed.md, from the JSON of tables and benchmarks.
 results: .venv/installed-dev
 	$(BIN)/python tools/results.py
+	$(BIN)/python benchmarks/page.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
