@@ -10,6 +10,11 @@ import yaml
 
 from sanoscope.cases import hold_out, load_cases, write_manifest
 from sanoscope.cases.phantoms import brain_phantoms, histology_phantoms
+from sanoscope.report.study_content import StudyContent, StudyRow
+from sanoscope.studies.declaration import Study
+from sanoscope.studies.parsing import parse_study
+from sanoscope.studies.sources import AtPaths
+from sanoscope.studies.study import StudyRun
 
 # What makes a training take a second.
 TINY: dict[str, Any] = {
@@ -61,3 +66,18 @@ def written(folder: Path, content: Any, name: str = "study.yaml") -> Path:
     file = folder / name
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     return file
+
+
+def study_of(content: dict[str, Any]) -> Study:
+    """The study that a content declares."""
+    return parse_study(content, "test", AtPaths(Path.cwd()))
+
+
+def quiet(out: Path, said: list[str] | None = None, **others: Any) -> StudyRun:
+    """A run on the CPU that measures nothing beforehand and notes what it would say."""
+    return StudyRun(out, device="cpu", measured=False, progress=(said if said is not None else []).append, **others)
+
+
+def row(content: StudyContent, name: str) -> StudyRow:
+    """The row of that name."""
+    return next(row for section in content.sections for row in section.rows if row.name == name)
