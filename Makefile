@@ -18,12 +18,12 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports --no-cache
 
 bench: .venv/installed-dev
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/pixel_metrics.py
-	$(BIN)/python benchmarks/constrained_step.py
-	$(BIN)/python benchmarks/perceptual_step.py
-	$(BIN)/python benchmarks/frozen_features.py
-	$(BIN)/python benchmarks/clustering.py
+	$(BIN)/python benchmarks/throughput.py --json benchmarks/results/throughput.json
+	$(BIN)/python benchmarks/pixel_metrics.py --json benchmarks/results/pixel-metrics.json
+	$(BIN)/python benchmarks/constrained_step.py --json benchmarks/results/constrained-step.json
+	$(BIN)/python benchmarks/perceptual_step.py --json benchmarks/results/perceptual-step.json
+	$(BIN)/python benchmarks/frozen_features.py --json benchmarks/results/frozen-features.json
+	$(BIN)/python benchmarks/clustering.py --json benchmarks/results/clustering.json
 
 # Every table of the papers at its small budget, on real collections below DATA, and the pages of docs/results: about
 # an hour and a half on two cores. What is done is not done again.
