@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sanoscope.cases import load_cases
 from study_files import TINY, brains, declared, quiet, row, study_of, tissue
 
 
@@ -103,3 +104,15 @@ def test_a_selection_shows_what_few_known_anomalies_choose(data: Path, tmp_path:
     assert chance <= best
     assert rows["VAE, all known, trained anew"].cells["auroc"].value is not None
     assert rows["mean intensity"].cells["auroc"].value is not None
+
+
+def test_an_image_on_two_sides_is_noted_though_jobs_do_not_look_for_it(tmp_path: Path) -> None:
+    folder = tissue(tmp_path / "patches")
+    cases = load_cases(folder)
+    learned, tested = cases.train.normals[0], cases.test[0]
+    assert learned.path is not None
+    assert tested.path is not None
+    tested.path.write_bytes(learned.path.read_bytes())
+    methods = [{"name": "plain", "recipe": "conv-vae", "options": {**TINY, "training.epochs": 1}}]
+    table = quiet(tmp_path / "out").carry_out(study_of(declared(folder, methods=methods, seeds=[0])))
+    assert [note for note in table.sections[0].notes if "on two sides" in note or "identical" in note]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sanoscope.report.study_content import StudyContent
 from sanoscope.studies.budget import Budget
@@ -31,7 +31,9 @@ DRAWS = (
 )
 
 
-def content_of(study: Study, budget: Budget, done: Sequence[Done], threads: int) -> StudyContent:
+def content_of(
+    study: Study, budget: Budget, done: Sequence[Done], threads: int, notes: Mapping[str, Sequence[str]]
+) -> StudyContent:
     """What is known of a study.
 
     Args:
@@ -39,9 +41,15 @@ def content_of(study: Study, budget: Budget, done: Sequence[Done], threads: int)
         budget: What was carried out of its protocol.
         done: All jobs, failed ones among them.
         threads: That each job computed with.
+        notes: On the collections, by their names.
     """
     sections = [
-        section_of(study, collection, [one for one in done if one.job.collection.name == collection.name])
+        section_of(
+            study,
+            collection,
+            [one for one in done if one.job.collection.name == collection.name],
+            notes.get(collection.name, ()),
+        )
         for collection in study.collections
     ]
     results = [one.result for one in done if one.result is not None]

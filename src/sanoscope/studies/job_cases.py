@@ -18,11 +18,16 @@ def slicing_of(recipe: Recipe) -> Slicing | None:
     return chosen if chosen is None or isinstance(chosen, Slicing) else chosen.slicing
 
 
-def cases_of(job: Job) -> Cases:
+def cases_of(job: Job, *, check_duplicates: bool = False) -> Cases:
     """The cases of a job's collection on the sides of its fold, as many as the budget leaves.
 
     The split depends on the study and never on the seed of training, so that all methods and seeds are tested on the
     same images.
+
+    Args:
+        job: Whose.
+        check_duplicates: Whether to look for images that are on two sides, which reads many files: once a collection
+            will do.
 
     Raises:
         DataError: If the collection cannot be used, has too few subjects, or nothing that could be measured.
@@ -42,7 +47,13 @@ def cases_of(job: Job) -> Cases:
         cases = read_cases(place, normal=normal, layout=layout, slicing=slicing)
     else:
         cases = load_cases(
-            place, normal=normal, layout=layout, slicing=slicing, split=collection.split, seed=terms.split_seed
+            place,
+            normal=normal,
+            layout=layout,
+            slicing=slicing,
+            split=collection.split,
+            seed=terms.split_seed,
+            check_duplicates=check_duplicates,
         )
     if collection.folds:
         by = collection.split or "subject"

@@ -84,7 +84,7 @@ class StudyRun:
             raise DataError(f"no job of '{study.name}' could be carried out; the first: {next(iter(reasons.values()))}")
         if not reasons:  # what failed may go on from where it was
             shutil.rmtree(self.out / UNDER_WAY, ignore_errors=True)
-        content = content_of(study, self.budget, done, self.runner.threads)
+        content = content_of(study, self.budget, done, self.runner.threads, kept.notes)
         write_study(content, self.out)
         return content
 
@@ -157,12 +157,16 @@ class _Kept:
     Args:
         folder: Has the results.
         jobs: All of the study.
+
+    Attributes:
+        notes: On each collection, by its name.
     """
 
     def __init__(self, folder: ResultFolder, jobs: Sequence[Job]) -> None:
         self.folder = folder
         self.jobs = jobs
         self._cases: dict[str, Cases] = {}
+        self.notes: dict[str, tuple[str, ...]] = {}
         self._depends = {str(job): job.depends_on(self.cases(job)) for job in jobs}
         self._results: dict[str, JobResult] = {}
         for job in jobs:
@@ -176,7 +180,9 @@ class _Kept:
         slicing = recipe.settings("data") if "data" in recipe.parts else {}
         key = json.dumps([job.collection.name, job.fold, slicing], sort_keys=True, default=str)
         if key not in self._cases:
-            self._cases[key] = cases_of(job)
+            collection = job.collection.name
+            self._cases[key] = cases_of(job, check_duplicates=collection not in self.notes)
+            self.notes.setdefault(collection, self._cases[key].notes)
         return self._cases[key]
 
     def result(self, job: Job) -> JobResult | None:

@@ -18,13 +18,14 @@ from sanoscope.studies.job_result import JobResult
 MANY_UNDEFINED = 0.5
 
 
-def section_of(study: Study, collection: Collection, done: Sequence[Done]) -> StudySection:
+def section_of(study: Study, collection: Collection, done: Sequence[Done], notes: Sequence[str] = ()) -> StudySection:
     """The table of one collection.
 
     Args:
         study: Declares rows, metrics and the reference.
         collection: Which.
         done: Jobs of this collection, failed ones among them.
+        notes: On the collection.
     """
     entries = entries_of(study, collection, done)
     results = [one.result for one in done if one.result is not None]
@@ -43,7 +44,15 @@ def section_of(study: Study, collection: Collection, done: Sequence[Done]) -> St
         stand_in=collection.stand_in,
         sides=(f"fold 1 of {collection.folds}: " if collection.folds else "") + results[0].sides if results else "",
         rows=rows,
-        notes=[*_notes(study.methods_on(collection)[0].name, entries, results), *_folds_notes(collection)],
+        notes=list(
+            dict.fromkeys(
+                [
+                    *notes,
+                    *_notes(study.methods_on(collection)[0].name, entries, results),
+                    *_folds_notes(collection),
+                ]
+            )
+        ),
         resampled=results[0].resampled if results else "",
     )
 
