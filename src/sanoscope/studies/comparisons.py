@@ -10,7 +10,7 @@ from sanoscope.evaluation import Difference, JudgedImages, delong, holm, mean_ra
 from sanoscope.report.study_content import StudyComparison
 from sanoscope.studies.declaration import Study
 from sanoscope.studies.entries import Entries, Entry, mean_draws
-from sanoscope.studies.metrics import UNRANKED
+from sanoscope.studies.metrics import is_compared
 
 CONFIDENCE = 0.95
 
@@ -19,7 +19,7 @@ def ranks_of(study: Study, entries: Entries, kinds: Mapping[str, str]) -> dict[s
     """Mean ranks of the methods over the folds and seeds that all of them have."""
     metric = study.metrics[0]
     names = [name for name, rows in entries.items() if rows and kinds[name] != "trivial"]
-    if metric in UNRANKED or len(names) < 2:
+    if len(names) < 2 or not is_compared(study.measure, metric):
         return {}
     tables = [{entry.place: entry.row.values.get(metric) for entry in entries[name]} for name in names]
     places = set.intersection(*(set(table) for table in tables))
@@ -33,7 +33,7 @@ def ranks_of(study: Study, entries: Entries, kinds: Mapping[str, str]) -> dict[s
 def comparisons_of(study: Study, entries: Entries) -> dict[str, StudyComparison]:
     """Each row beside the reference, in the folds and seeds that both have; p-values adjusted over all rows."""
     metric, reference = study.metrics[0], entries.get(study.reference, ())
-    if metric in UNRANKED or not reference or study.measure == "selection":
+    if not reference or not is_compared(study.measure, metric):
         return {}
     names = [name for name in entries if name != study.reference]
     pairs = {name: list(_paired(reference, entries[name], metric)) for name in names}

@@ -17,3 +17,8 @@ METRICS: Mapping[str, Mapping[str, str]] = {
 }
 # Of these, more is not better, so that nothing is ranked or tested by them.
 UNRANKED = frozenset({"reconstruction", "kl", "prevalence", "dice_per_subject_sd", "false_positive_area"})
+
+
+def is_compared(measure: str, metric: str) -> bool:
+    """Whether rows are ranked and tested by a metric; those of a selection are choices, and no methods to rank."""
+    return measure != "selection" and metric not in UNRANKED

@@ -10,7 +10,7 @@ import numpy as np
 from sanoscope.evaluation import critical_difference, friedman, mean_ranks
 from sanoscope.report.study_content import StudyCurve, StudyOverall, StudyRow, StudySection
 from sanoscope.studies.declaration import Study
-from sanoscope.studies.metrics import UNRANKED
+from sanoscope.studies.metrics import is_compared
 
 
 def overall_of(study: Study, sections: Sequence[StudySection]) -> StudyOverall | None:
@@ -19,7 +19,7 @@ def overall_of(study: Study, sections: Sequence[StudySection]) -> StudyOverall |
     Ranks are of the methods that have a value on every collection.
     """
     metric = study.metrics[0]
-    if len(sections) < 2 or metric in UNRANKED:
+    if len(sections) < 2 or not is_compared(study.measure, metric):
         return None
     rows = [{row.name: row for row in section.rows} for section in sections]
     names = list(dict.fromkeys(name for section in rows for name in section))
