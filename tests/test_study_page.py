@@ -221,3 +221,8 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "B1.json").write_text("{}")
     with pytest.raises(DataError, match=r"B1\.json: is no table of a study"):
         kept_tables(tmp_path)
+
+
+def test_what_chose_by_the_labels_is_never_the_best() -> None:
+    looked = with_rows(ROWS[0], row("reference method, the best (oracle)", 0.95))
+    assert verdict(looked).startswith("reference method has the highest AUROC of 2 rows, 0.800")

@@ -8,6 +8,8 @@ from sanoscope.report.study_content import StudyCell, StudyRow, StudySection
 LEARNED = ("method", "supervised")
 # Metrics in units of their own; all others lie between 0 and 1, or -1 and 1.
 _LARGE = ("reconstruction", "kl")
+# What the names of rows end with that chose by the labels that they are judged by.
+ORACLE = "(oracle)"
 
 
 def is_oracle(metric: str, heading: str) -> bool:
@@ -43,10 +45,12 @@ def value_of(row: StudyRow, metric: str) -> float | None:
 
 
 def best_row(section: StudySection, metric: str, *kinds: str) -> StudyRow | None:
-    """The row of some kinds with the highest value; the first of equal ones, None where none has a value."""
-    valued = [
-        (value, row) for row in section.rows if row.kind in kinds and (value := value_of(row, metric)) is not None
-    ]
+    """The row of some kinds with the highest value; the first of equal ones, None where none has a value.
+
+    What chose by the very labels that it is judged by is no result.
+    """
+    known = [row for row in section.rows if row.kind in kinds and not row.name.endswith(ORACLE)]
+    valued = [(value, row) for row in known if (value := value_of(row, metric)) is not None]
     return max(valued, key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
