@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
 from sanoscope.cases.case import Cases
 from sanoscope.clustering.clusterer import ClusterSettings
 from sanoscope.clustering.naming import NAMINGS
+from sanoscope.networks.network import parameter_count
 from sanoscope.recipes.supervised import SUPERVISED
 from sanoscope.studies.job import RESAMPLES, Job
 from sanoscope.studies.job_result import RowResult, rounded
@@ -30,9 +32,12 @@ def measure(job: Job, cases: Cases) -> Measured:
     recipe, begun = with_weights(job.recipe, job.machine.weights), time.monotonic()
     encoder: Encoder | None = None
     kind = "method"
+    facts: dict[str, Any] = {}
     if recipe.name == SUPERVISED.name:
-        result = run_supervised_fold(Classifier(recipe, device=job.machine.device, quiet=True), cases, job.seed)
-        kind = "supervised"
+        classifier = Classifier(recipe, device=job.machine.device, quiet=True)
+        result = run_supervised_fold(classifier, cases, job.seed)
+        kind, seconds = "supervised", round(time.monotonic() - begun, 1)
+        facts = {"training_seconds": seconds, "parameters": parameter_count(classifier.network_)}
     else:
         method = _Remembered(
             prepared_method(recipe.name, recipe.changes)
@@ -43,10 +48,8 @@ def measure(job: Job, cases: Cases) -> Measured:
         result = run_fold(method, cases, settings, NAMINGS[0], job.seed)
         encoder = method.encoder
         kind = "trivial" if method.kind == "trivial" else "method"
-    detector = getattr(encoder, "detector", None)
-    facts = facts_of(detector) if detector is not None else {}
-    if kind == "supervised":
-        facts = {"training_seconds": round(time.monotonic() - begun, 1)}
+    if (detector := getattr(encoder, "detector", None)) is not None:
+        facts = facts_of(detector)
     subjects = cases.test.subjects
     trivial = [_row(fold, "trivial", seed, name) for name, fold in trivial_folds(cases).items()]
     return Measured(
