@@ -83,13 +83,13 @@ def test_names_are_unique_and_masks_find_their_image() -> None:
 def test_empty_folders_say_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no images here; read are \.png, \.jpg"):
         read_cases(tmp_path)
-    (tmp_path / "volume.mgz").touch()
-    with pytest.raises(DataError, match=r"files of other types left out: 1 \(\.mgz\)"):
+    (tmp_path / "volume.mha").touch()
+    with pytest.raises(DataError, match=r"files of other types left out: 1 \(\.mha\)"):
         read_cases(tmp_path)
     with pytest.raises(DataError, match="no such file or folder"):
         read_cases(tmp_path / "missing")
     with pytest.raises(DataError, match=r"neither a folder.* an \.npz nor an image"):
-        read_cases(tmp_path / "volume.mgz")
+        read_cases(tmp_path / "volume.mha")
 
 
 def test_class_folders_by_name(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_manifest_of_files_elsewhere_names_them_below_their_common_folder(tmp_pa
         ("path\na.png\n./a.png\n", "'a.png' is in rows 2, 3; keep one"),
         ("path,split\na.png,tset\n", "row 2: unknown split 'tset'; did you mean 'test'"),
         ("path,label\na.png,2\n", "row 2: label '2' is not 0, 1, normal or abnormal"),
-        ("path\nb.mgz\n", "row 2: 'b.mgz': files ending in '.mgz' are not read"),
+        ("path\nb.mha\n", "row 2: 'b.mha': files ending in '.mha' are not read"),
         ("path,name\na.png,../a\n", "row 2: name '../a' leads out of a folder"),
         ("path,x,y\na.png,1,two\n", "row 2: x '1', y 'two' are no whole numbers"),
         ("path,name\na.png,n\nb.png,n\n", "the case 'n' appears more than once"),

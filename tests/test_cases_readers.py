@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sanoscope.cases import read_image, read_mask
-from sanoscope.cases.readers import READERS, suffix_of
+from sanoscope.cases.readers import READERS
+from sanoscope.cases.suffixes import suffix_of
 from sanoscope.errors import ImageError
 
 RNG = np.random.default_rng(0)
@@ -250,7 +251,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ImageError, match="Is a directory"):
         read_image(tmp_path / "folder.png")
-    assert "files ending in '.mgz' are not read; read are .png" in refusal(b"", ".mgz")
+    assert "files ending in '.mha' are not read; read are .png" in refusal(b"", ".mha")
     assert "is a volume, not an image; load_cases" in refusal(b"", ".nii.gz")
     assert "without a suffix" in refusal(b"", "")
 

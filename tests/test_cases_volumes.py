@@ -26,7 +26,7 @@ from sanoscope.cases import (
     true_mask,
     write_manifest,
 )
-from sanoscope.cases.nifti import read_volume
+from sanoscope.cases.volume_files import read_volume
 from sanoscope.errors import DataError, ImageError, OptionError
 from volume_files import save, turned
 

@@ -24,6 +24,7 @@ from sanoscope.report.images import overlay
 SIDES = ("train", "validation", "test")
 SCORES = ("wasserstein", "mse", "elbo", "kl", "mean intensity", "detail", "per-pixel z-map", "PCA residual")
 COLUMNS = ["name", "path", "subject", "split", "label", "group", "mask", "axis", "slice", "slices"]
+COLUMNS += ["tile_x", "tile_y", "tile_side", "tile_size"]
 COLUMNS += ["score", "p_value", "abnormal", "seen_in_training"]
 
 

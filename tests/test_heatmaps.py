@@ -21,7 +21,8 @@ from sanoscope.cases import nifti as nifti_module
 from sanoscope.cases.case import AXES
 from sanoscope.errors import DataError
 from sanoscope.heatmaps import Heatmaps, map_base, slices_by_volume
-from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps, write_maps
+from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps
+from sanoscope.map_files.writing import Judged, write_maps
 from sanoscope.preparation.equalisation import Equalisation
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching, quantiles_of
@@ -49,6 +50,11 @@ def body(size: tuple[int, int], seed: int) -> np.ndarray:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     values = np.random.default_rng(seed).integers(900, 1100, size)
     return np.where(x**2 / 0.5 + y**2 / 0.7 < 1, values, 0).astype(np.uint16)[..., None]
+
+
+def judged(cases: Cases, maps: Heatmaps) -> Judged:
+    """Maps with scores and decisions, which files of images and volumes do not show."""
+    return Judged(cases, maps, np.zeros(len(cases)), np.zeros(len(cases), bool))
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +284,7 @@ def test_the_map_of_a_volume_lies_voxel_by_voxel_on_it(
     cases = read_cases(path, slicing=Slicing(axis))
     cases = cases[[i for i in reversed(range(len(cases))) if i != left_out]]  # the order does not matter
     maps = maps_that_are_the_pixels(cases)
-    write_maps(cases, maps, tmp_path / "out")
+    write_maps(judged(cases, maps), tmp_path / "out")
     (file,) = (path for path in (tmp_path / "out" / "maps").rglob("*") if path.is_file())
     assert file == tmp_path / "out" / "maps" / "head.nii.gz"
     written, source = nib.load(file), nib.load(path)
@@ -311,7 +317,7 @@ def test_images_and_volumes_side_by_side(tmp_path: Path) -> None:
         ]
     )
     maps = maps_that_are_the_pixels(cases)
-    write_maps(cases, maps, tmp_path / "out")
+    write_maps(judged(cases, maps), tmp_path / "out")
     folder = tmp_path / "out" / "maps"
     assert {file.relative_to(folder).as_posix() for file in folder.rglob("*.*")} == {
         "a.nii.gz",
@@ -338,14 +344,14 @@ def test_each_volume_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(cases) == 4 * SHAPE[2]
     maps = maps_that_are_the_pixels(cases)
     decompressed: list[int] = []
-    real = nifti_module._decompressed
+    real = nifti_module.decompressed
 
     def counted(content: bytes, size: int) -> bytes:
         decompressed.append(size)
         return real(content, size)
 
-    monkeypatch.setattr(nifti_module, "_decompressed", counted)
-    write_maps(cases, maps, tmp_path / "out")
+    monkeypatch.setattr(nifti_module, "decompressed", counted)
+    write_maps(judged(cases, maps), tmp_path / "out")
     assert len(decompressed) == 4
 
 
@@ -369,7 +375,7 @@ def test_volumes_are_told_apart_whatever_their_slices_are_called(tmp_path: Path)
         "two axes": {"a/axial-001": [0, 1], "a/c": [2]},
     }
     cases = Cases(volume_case(paths[volume], name, axis, index) for volume, name, axis, index in slices["plain"])
-    write_maps(cases, maps_that_are_the_pixels(cases), tmp_path / "out")
+    write_maps(judged(cases, maps_that_are_the_pixels(cases)), tmp_path / "out")
     for name, index in (("one", 3), ("two", 0)):
         written = nib.load(tmp_path / "out" / "maps" / f"{name}.nii.gz").get_fdata()
         np.testing.assert_array_equal(written[..., index], VOXELS[..., index])

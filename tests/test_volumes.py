@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from sanoscope.cases import Case, Cases, Slicing, VolumeSlice, read_case, read_cases, volume_map
-from sanoscope.cases import nifti as nifti_module
 from sanoscope.cases.case import AXES
-from sanoscope.cases.grid import read_grid, require_same_grid
-from sanoscope.cases.nifti import read_volume
+from sanoscope.cases.volume import Volume
+from sanoscope.cases.volume_files import read_grid, read_volume, require_same_grid
 from sanoscope.errors import ImageError
 from sanoscope.preparation import sources as sources_module
 from sanoscope.preparation.decode import decode
@@ -242,9 +242,9 @@ def test_slices_are_decoded_like_single_images(tmp_path: Path, monkeypatch: pyte
     cases = collection(tmp_path)
     reads: list[str] = []
 
-    def counting(path: Path, content: bytes) -> nifti_module.Volume:
+    def counting(path: Path, contents: Mapping[Path, bytes]) -> Volume:
         reads.append(path.name)
-        return read_volume(path, content)
+        return read_volume(path, contents)
 
     monkeypatch.setattr(sources_module, "read_volume", counting)
     order = np.random.default_rng(0).permutation(len(cases))

@@ -22,6 +22,9 @@ from sanoscope.report.content import GalleryImage, ReportContent, SideBySide
 if TYPE_CHECKING:
     import pandas as pd
 
+TILE_COLUMNS = ("x", "y", "side", "size")
+# Whole numbers that a case may lack.
+WHOLE_COLUMNS = ("label", "slice", "slices", *(f"tile_{name}" for name in TILE_COLUMNS))
 SUBJECT_TABLES = {"max": "Per subject, by its highest score", "mean": "Per subject, by its mean score"}
 
 
@@ -137,13 +140,17 @@ class Findings:
             "axis": [case.slice.axis if case.slice else "" for case in self.cases],
             "slice": [case.slice.index if case.slice else None for case in self.cases],
             "slices": [case.slice.count if case.slice else None for case in self.cases],
+            **{
+                f"tile_{name}": [getattr(case.tile, name) if case.tile else None for case in self.cases]
+                for name in TILE_COLUMNS
+            },
             "score": self.score,
             "p_value": self.p_values,
             "abnormal": self.abnormal.astype(int),
             "seen_in_training": self.seen_in_training.astype(int),
         }
         columns |= {f"score: {name}": values for name, values in self.scores.items()}
-        return pd.DataFrame(columns).astype({"label": "Int64", "slice": "Int64", "slices": "Int64"})
+        return pd.DataFrame(columns).astype(dict.fromkeys(WHOLE_COLUMNS, "Int64"))
 
     def subset(self, indices: Sequence[int] | np.ndarray, note: str) -> Findings:
         """The findings of some of the cases.
@@ -328,16 +335,28 @@ class Findings:
             shown.others,
         )
 
-    def save(self, folder: str | Path, content: ReportContent | None = None) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        content: ReportContent | None = None,
+        *,
+        dicom: bool = False,
+        geojson: bool = False,
+        identified: bool = False,
+    ) -> Path:
         """Write ``scores.csv``, ``findings.json``, maps, overlays, the gallery and ``report.html``.
 
         Args:
             folder: Made where it does not exist.
             content: What the report shows, where it is at hand already; its intervals take a while.
+            dicom: Write a DICOM Segmentation and a Parametric Map for each source in DICOM.
+            geojson: Write the outlines of what lies above the threshold for each image; slides always have them.
+            identified: Let these DICOM files say who the patient is, as their sources do.
         """
         from sanoscope.findings_folder import save_findings
+        from sanoscope.map_files.writing import Wanted
 
-        return save_findings(self, Path(folder), content or self.content())
+        return save_findings(self, Path(folder), content or self.content(), Wanted(dicom, geojson, identified))
 
     @classmethod
     def load(cls, folder: str | Path) -> Findings:

@@ -10,15 +10,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from sanoscope.cases.case import Case, Cases, VolumeSlice
+from sanoscope.cases.case import Case, Cases, SlideTile, VolumeSlice
 from sanoscope.cases.readers import read_image
+from sanoscope.console import say
 from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
 from sanoscope.findings import Findings, Shown
 from sanoscope.gallery import LABELLED
-from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps, write_maps, write_picture
+from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps
+from sanoscope.map_files.writing import Judged, Wanted, write_maps
 from sanoscope.report.content import ReportContent
 from sanoscope.report.html import write_report
+from sanoscope.report.images import write_png
 from sanoscope.report.map_figure import write_map_figure
 
 SCORES_FILE, FINDINGS_FILE, REPORT_FILE = "scores.csv", "findings.json", "report.html"
@@ -30,20 +33,22 @@ SHOWN, MONTAGES = ("image", "reconstruction", "overlay", "truth"), "montages"
 ANY_NAME: Final = "surrogateescape"
 
 
-def save_findings(findings: Findings, folder: Path, content: ReportContent) -> Path:
+def save_findings(findings: Findings, folder: Path, content: ReportContent, wanted: Wanted | None = None) -> Path:
     """Write everything; the table first, so that whatever happens later the scores are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     write_data(findings, folder)
     for index, shown in findings.shown.items():
         _write_shown(folder / "gallery", index, shown)
     for number, (name, sheet) in enumerate(findings.montages.items()):
-        write_picture(folder / MONTAGES / f"{number:02d}-{Path(name).name}.png", sheet)
+        write_png(folder / MONTAGES / f"{number:02d}-{Path(name).name}.png", sheet)
     if labelled := content.gallery.get(LABELLED):
         write_map_figure(labelled, content.map_name, folder / "gallery" / FIGURE_FILE)
     if findings.maps is not None:
         if findings.has_truth:  # so that 'sanoscope evaluate' can compare every map with the masks
             save_heatmaps(findings.maps, folder)
-        write_maps(findings.cases, findings.maps, folder)
+        judged = Judged(findings.cases, findings.maps, findings.score, findings.abnormal)
+        for reason in write_maps(judged, folder, wanted):
+            say(f"not written: {reason}")
     write_report(content, folder / REPORT_FILE)
     return folder
 
@@ -77,9 +82,9 @@ def _as_json(findings: Findings) -> dict[str, Any]:
 def _write_shown(folder: Path, index: int, shown: Shown) -> None:
     for kind in SHOWN:
         if (pixels := getattr(shown, kind)) is not None:
-            write_picture(folder / f"{index}-{kind}.png", pixels)
+            write_png(folder / f"{index}-{kind}.png", pixels)
     for name, pixels in shown.others.items():
-        write_picture(folder / f"{index}-map {name}.png", pixels)
+        write_png(folder / f"{index}-map {name}.png", pixels)
 
 
 def load_findings(folder: Path) -> Findings:
@@ -139,6 +144,7 @@ def _cases(table: Any) -> Iterator[Case]:
             split=row.split or None,
             mask=Path(row.mask) if row.mask else None,
             slice=VolumeSlice(row.axis, int(row.slice), int(row.slices)) if row.axis else None,
+            tile=SlideTile(*map(int, (row.tile_x, row.tile_y, row.tile_side, row.tile_size))) if row.tile_x else None,
         )
 
 

@@ -113,11 +113,23 @@ def slices_by_volume(cases: Cases) -> dict[str, list[int]]:
 
     The name is the folder in the slices' names; where volumes share one, or have none, that of their first slice.
     """
-    volumes: dict[tuple[Path | None, str], list[tuple[int, int]]] = {}
+    volumes: dict[object, list[tuple[int, int]]] = {}
     for index, case in enumerate(cases):
         if case.slice is not None:
             volumes.setdefault((case.path, case.slice.axis), []).append((case.slice.index, index))
-    ordered = [[index for _, index in sorted(slices)] for slices in volumes.values()]
+    return _named(cases, [[index for _, index in sorted(slices)] for slices in volumes.values()])
+
+
+def tiles_by_slide(cases: Cases) -> dict[str, list[int]]:
+    """Indices of the tiles of each slide, by a name for its files as in ``slices_by_volume``."""
+    slides: dict[Path | None, list[int]] = {}
+    for index, case in enumerate(cases):
+        if case.tile is not None:
+            slides.setdefault(case.path, []).append(index)
+    return _named(cases, list(slides.values()))
+
+
+def _named(cases: Cases, ordered: list[list[int]]) -> dict[str, list[int]]:
     firsts = [cases[indices[0]].name for indices in ordered]
     folders = [name.rpartition("/")[0] for name in firsts]
     apart = all(folders) and len(set(folders)) == len(folders)

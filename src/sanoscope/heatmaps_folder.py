@@ -1,84 +1,19 @@
-"""Maps as files: for other programs on each source's own grid, for further evaluation on the network's."""
+"""Maps on the network's grid as files, for further evaluation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sanoscope.cases.case import Case, Cases
-from sanoscope.cases.nifti import read_volume, volume_map
-from sanoscope.cases.pixels import read_case
-from sanoscope.console import track
 from sanoscope.errors import DataError
-from sanoscope.heatmaps import Heatmaps, slices_by_volume
+from sanoscope.heatmaps import Heatmaps
 from sanoscope.preparation.stored import geometry_from_json
-from sanoscope.report import images
 
 ARRAYS_FILE, STATE_FILE = "maps.safetensors", "maps.json"
 MAP_PREFIX, FOREGROUND = "map: ", "foreground"
-
-
-def write_maps(cases: Cases, maps: Heatmaps, folder: Path) -> None:
-    """The deciding map of each case on its source grid, and the image under it as PNG.
-
-    Images get a float TIFF under the case's name; a volume gets one NIfTI with the source's shape and affine.
-    """
-    work: list[Callable[[], None]] = [
-        partial(_write_image_map, case, maps, index, folder) for index, case in enumerate(cases) if case.slice is None
-    ]
-    work += [
-        partial(_write_volume_map, name, cases, maps, indices, folder)
-        for name, indices in slices_by_volume(cases).items()
-    ]
-    with ThreadPoolExecutor() as pool:
-        for _ in track(pool.map(lambda write: write(), work), "writing maps", len(work)):
-            pass
-
-
-def _write_image_map(case: Case, maps: Heatmaps, index: int, folder: Path) -> None:
-    import tifffile
-
-    heatmap = maps.on_source_grid(index)
-    file = folder / "maps" / f"{case.name}.tiff"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(file, heatmap, photometric="minisblack")
-    _write_overlay(case, read_case(case), heatmap, maps, folder)
-
-
-def _write_volume_map(name: str, cases: Cases, maps: Heatmaps, indices: list[int], folder: Path) -> None:
-    """Slices that were not scored are 0 in the volume."""
-    import nibabel
-
-    path, where = cases[indices[0]].path, cases[indices[0]].slice
-    assert path is not None, "a slice is of a file"
-    assert where is not None, "grouped by volume"
-    volume = read_volume(path)  # once; ``read_case`` keeps one volume, and several are written at a time
-    heatmaps: dict[int, np.ndarray] = {}
-    for index in indices:
-        case, heatmap = cases[index], maps.on_source_grid(index)
-        assert case.slice is not None, "grouped by volume"
-        heatmaps[case.slice.index] = heatmap
-        _write_overlay(case, volume.slice(case.slice)[..., None], heatmap, maps, folder)
-    file = folder / "maps" / f"{name}.nii.gz"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(volume_map(path, heatmaps, where.axis), file)
-
-
-def _write_overlay(case: Case, pixels: np.ndarray, heatmap: np.ndarray, maps: Heatmaps, folder: Path) -> None:
-    picture = images.overlay(images.display_file(pixels), heatmap, maps.range_of())
-    write_picture(folder / "overlays" / f"{case.name}.png", picture)
-
-
-def write_picture(file: Path, pixels: np.ndarray) -> None:
-    """Write ``(H, W, 3)`` uint8 as PNG; folders are made."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(images.png(pixels))
 
 
 def save_heatmaps(maps: Heatmaps, folder: Path) -> None:

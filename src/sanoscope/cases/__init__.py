@@ -8,12 +8,12 @@ from sanoscope.cases.joining import joined
 from sanoscope.cases.load import load_cases, read_cases
 from sanoscope.cases.manifest import write_manifest
 from sanoscope.cases.masks import true_mask
-from sanoscope.cases.nifti import volume_map
 from sanoscope.cases.pixels import read_case
 from sanoscope.cases.readers import read_image, read_mask
 from sanoscope.cases.shares import share
 from sanoscope.cases.slicing import Slicing
 from sanoscope.cases.splits import hold_out, k_fold, rotating_folds
+from sanoscope.cases.volume_map import volume_map
 
 __all__ = [
     "Case",

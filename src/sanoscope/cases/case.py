@@ -36,22 +36,45 @@ class VolumeSlice:
         return f"{self.axis} slice {self.index}"
 
 
+@dataclass(frozen=True)
+class SlideTile:
+    """Which square of a slide a case is.
+
+    Attributes:
+        x: Of its left edge, in pixels of level 0.
+        y: Of its upper edge, likewise.
+        side: Width and height in pixels of level 0.
+        size: Width and height in pixels that it is read at.
+    """
+
+    x: int
+    y: int
+    side: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"tile at x={self.x}, y={self.y}"
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One image, slice or volume with its subject.
 
     Attributes:
         name: Unique in its collection; a relative path without suffix, used for output files.
-        path: The image file; for a slice, its volume. None for an array in memory.
+        path: The image file; for a slice, its volume, of a DICOM series the first file; for a tile, its slide. None for
+            an array in memory.
         pixels: The image where it is already in memory, ``(H, W)`` or ``(H, W, C)``, any numeric type.
         label: 0 normal, 1 abnormal, None unknown.
         group: What the label was called in the source, such as ``"glioma"`` or ``"crack"``; None if unnamed.
         subject: The patient; None where unknown.
         split: One of ``SPLITS``, or None where not assigned.
-        mask: File with the true abnormal pixels, where there is one; for a slice, a volume on the same grid.
+        mask: File with the true abnormal pixels, where there is one; for a slice, a volume on the same grid; for a
+            tile, the outlines in its slide.
         mask_pixels: The same, already in memory, ``(H, W)`` bool.
         position: Pixel coordinates ``(x, y)`` of a patch in its slide, where the name tells.
         slice: Which slice of the volume at ``path`` it is; None for an image of its own.
+        tile: Which tile of the slide at ``path`` it is; None for an image of its own.
         foreground: File with what belongs to the body, where there is one; for a slice, a volume likewise.
     """
 
@@ -67,11 +90,13 @@ class Case:
     position: tuple[int, int] | None = None
     slice: VolumeSlice | None = None
     foreground: Path | None = None
+    tile: SlideTile | None = None
 
     def __str__(self) -> str:
         if self.path is None:
             return self.name
-        return str(self.path) if self.slice is None else f"{self.path}, {self.slice}"
+        part = self.slice or self.tile
+        return str(self.path) if part is None else f"{self.path}, {part}"
 
 
 class Cases(Sequence[Case]):

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.dicom_cases import with_series
 from sanoscope.cases.duplicates import across_splits, describe_duplicates
 from sanoscope.cases.layouts import LAYOUTS
 from sanoscope.cases.layouts.groups import labels_of_groups
 from sanoscope.cases.readers import read_types
 from sanoscope.cases.slicing import Slicing
 from sanoscope.cases.splits import BY, add_validation, check_subjects, hold_out
+from sanoscope.cases.tiling import tiled
 from sanoscope.cases.volumes import sliced
 from sanoscope.errors import DataError, OptionError, nearest
 
@@ -131,7 +133,7 @@ def _from_path(path: Path, normal: str | None, layout: str | None, slicing: Slic
         raise DataError(f"{path}: neither {kinds}; give one of these")
     if normal is not None and all(case.group is None for case in cases):
         raise OptionError(f"{path}: normal='{normal}' is of no use, as no groups are named here")
-    return sliced(cases, slicing)
+    return tiled(sliced(with_series(cases, slicing), slicing), slicing.tiling)
 
 
 def _from_array(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from sanoscope.cases.annotations import mask_of
 from sanoscope.cases.case import AXES, Case
-from sanoscope.cases.grid import displayed, read_grid, require_same_grid
-from sanoscope.cases.nifti import read_volume
+from sanoscope.cases.grid import displayed
 from sanoscope.cases.pixels import read_case
 from sanoscope.cases.readers import read_mask
+from sanoscope.cases.volume_files import read_grid, read_volume, require_same_grid
 from sanoscope.errors import ImageError
 
 
@@ -34,6 +35,8 @@ def true_mask(case: Case, size: tuple[int, int] | None = None) -> np.ndarray | N
         assert case.path is not None
         require_same_grid(case.path, case.mask)
         return np.array(displayed(_recent(case.mask, case.mask.stat().st_mtime_ns), case.slice.axis, case.slice.index))
+    if case.tile is not None and case.mask is not None:
+        return mask_of(case.mask, case.tile)
     mask = read_mask(case.mask) if case.mask is not None else np.asarray(case.mask_pixels) != 0
     size = size or size_of(case)
     if mask.shape != size:
@@ -61,6 +64,8 @@ def size_of(case: Case) -> tuple[int, int]:
     """
     if case.slice is not None and case.path is not None:
         return read_grid(case.path).size(case.slice.axis)
+    if case.tile is not None:
+        return case.tile.size, case.tile.size
     height, width = read_case(case).shape[:2]
     return height, width
 

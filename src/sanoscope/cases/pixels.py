@@ -1,12 +1,13 @@
-"""The pixels of one case, wherever they are: in memory, in an image file, or in a volume."""
+"""The pixels of one case, wherever they are: in memory, in an image file, in a volume or in a slide."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sanoscope.cases.case import Case
-from sanoscope.cases.nifti import recent_volume
 from sanoscope.cases.readers import read_image
+from sanoscope.cases.slides import read_tile
+from sanoscope.cases.volume_files import recent_volume
 from sanoscope.errors import ImageError
 
 
@@ -22,4 +23,6 @@ def read_case(case: Case) -> np.ndarray:
         raise ImageError(f"{case}: has neither a file nor pixels")
     if case.slice is not None:
         return recent_volume(case.path).slice(case.slice)[..., None]
+    if case.tile is not None:
+        return read_tile(case.path, case.tile)
     return read_image(case.path)

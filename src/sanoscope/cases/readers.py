@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sanoscope.cases.array_files import read_npy, read_npz
+from sanoscope.cases.dicom import read_dicom
 from sanoscope.cases.raster import read_bmp, read_jpeg, read_png
+from sanoscope.cases.suffixes import DICOM, SLIDES, suffix_of
 from sanoscope.cases.tiff import read_tiff
 from sanoscope.errors import ImageError
 
@@ -22,10 +25,13 @@ READERS: dict[str, Callable[[bytes], np.ndarray]] = {
     ".bmp": read_bmp,
     ".tif": read_tiff,
     ".tiff": read_tiff,
+    ".npy": read_npy,
+    ".npz": read_npz,
+    **dict.fromkeys(DICOM, read_dicom),
 }
 
-# Files of many slices, which are read by ``nifti.read_volume``.
-VOLUMES = (".nii", ".nii.gz")
+# Files of many slices, which are read by ``volume_files.read_volume``.
+VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh")
 
 # How a file begins, to say what it is where its name says otherwise.
 SIGNATURES = {
@@ -50,16 +56,18 @@ def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
         ImageError: The file is missing, truncated, no image of its type, too large (more pixels than
             ``PIL.Image.MAX_IMAGE_PIXELS``), holds NaN or infinity, or cannot be read without loss.
     """
-    reader = READERS.get(suffix_of(path))
     if is_volume(path):
         raise ImageError(f"{path}: is a volume, not an image; load_cases makes a case of each of its slices")
-    if reader is None:
-        raise ImageError(f"{path}: {unread(suffix_of(path))}")
+    if suffix_of(path) in SLIDES:
+        raise ImageError(f"{path}: is a slide, not an image; load_cases makes a case of each of its tiles")
     if content is None:
         try:
             content = path.read_bytes()
         except OSError as error:
             raise ImageError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    reader = READERS.get(suffix_of(path), read_dicom if content[128:132] == b"DICM" else None)
+    if reader is None:
+        raise ImageError(f"{path}: {unread(suffix_of(path))}")
     try:
         return _standard(reader(content))
     except ImageError as error:
@@ -77,17 +85,9 @@ def read_mask(path: Path) -> np.ndarray:
     return np.asarray(read_image(path).any(axis=2))
 
 
-def suffix_of(path: Path | str) -> str:
-    """The lower-case ending that tells the file type, such as ``.png``; of ``a.nii.gz``, ``.nii.gz``."""
-    parts = str(path).replace("\\", "/").rpartition("/")[2].lower().lstrip(".").split(".")
-    if len(parts) > 2 and parts[-1] == "gz":
-        return f".{parts[-2]}.gz"
-    return f".{parts[-1]}" if len(parts) > 1 else ""
-
-
 def is_read(path: Path | str) -> bool:
-    """Whether files of this type are read, as images or as volumes."""
-    return suffix_of(path) in READERS or is_volume(path)
+    """Whether files with this suffix are read, as images, volumes or slides."""
+    return suffix_of(path) in READERS or is_volume(path) or suffix_of(path) in SLIDES
 
 
 def is_volume(path: Path | str) -> bool:
@@ -97,7 +97,7 @@ def is_volume(path: Path | str) -> bool:
 
 def read_types() -> str:
     """The suffixes that are read, for messages."""
-    return ", ".join((*READERS, *VOLUMES))
+    return ", ".join((*READERS, *VOLUMES, *SLIDES))
 
 
 def unread(suffix: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sanoscope.cases.case import Cases
 from sanoscope.cases.slicing import Slicing
+from sanoscope.cases.tiling import Tiling
 from sanoscope.errors import DataError, OptionError
 
 # With fewer subjects than this, keeping one aside would take too much of what is there to learn from.
@@ -43,6 +44,13 @@ class TrainingSelection:
         slices: Likewise.
         modality: Likewise.
         view: Likewise.
+        identity: Likewise.
+        tile_size: See ``Tiling``, of which it is ``size``.
+        magnification: See ``Tiling``.
+        objective: Likewise.
+        tissue: Likewise.
+        least_tissue: Likewise.
+        tiles: Likewise.
         least_abnormal: Share of abnormal pixels that a subject must exceed to be evaluated; 0 is off.
     """
 
@@ -53,16 +61,26 @@ class TrainingSelection:
     slices: str = "all"
     modality: str = "flair"
     view: str = "all"
+    identity: str = "pseudonym"
+    tile_size: int = 256
+    magnification: float = 10.0
+    objective: float = 0.0
+    tissue: str = "otsu"
+    least_tissue: float = 0.5
+    tiles: str = "all"
     least_abnormal: float = 0.0
 
     @property
     def slicing(self) -> Slicing:
-        """How the data's volumes are sliced.
+        """How the data's volumes and slides are cut.
 
         Raises:
-            OptionError: An axis, a range of slices, a modality or a view that does not exist.
+            OptionError: A value that does not exist, such as an unknown axis.
         """
-        return Slicing(self.axis, self.slices, self.modality, self.view)
+        tiling = Tiling(
+            self.tile_size, self.magnification, self.objective, self.tissue, self.least_tissue, self.tiles
+        )
+        return Slicing(self.axis, self.slices, self.modality, self.view, self.identity, tiling)
 
     def choose(self, cases: Cases, validation: Cases | None, seed: int) -> Selected:
         """Training normals and validation cases out of what was given.

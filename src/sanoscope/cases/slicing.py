@@ -1,4 +1,4 @@
-"""Which slices of a volume, or of a numbered series, and which images of a collection with several are used."""
+"""Which parts of the files are cases: slices of a volume or series, tiles of a slide, images where there are several."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 
 from sanoscope.cases.case import AXES
+from sanoscope.cases.tiling import Tiling
 from sanoscope.errors import OptionError, nearest
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")  # as BraTS calls them
 VIEWS = ("all", "PA", "AP")  # of a chest X-ray: from behind, or from the front
+IDENTITIES = ("pseudonym", "patient-id")  # of patients in DICOM files
 CENTRAL = re.compile(r"central:([1-9]\d*)")
 RANGE = re.compile(r"(-?\d+)?:(-?\d+)?")
 
@@ -25,15 +27,19 @@ class Slicing:
         modality: Which image of a case is read where a layout has several.
         view: Which images of a collection are read, as modality says it of a case: ``"PA"``, ``"AP"`` or ``"all"``.
             Layouts that know no views read all.
+        identity: What subjects of DICOM files are called: ``"pseudonym"``, or ``"patient-id"`` as in the files.
+        tiling: How slides are cut into tiles.
     """
 
     axis: str = "axial"
     slices: str = "all"
     modality: str = "flair"
     view: str = "all"
+    identity: str = "pseudonym"
+    tiling: Tiling = Tiling()
 
     def __post_init__(self) -> None:
-        for name, known in (("axis", AXES), ("modality", MODALITIES), ("view", VIEWS)):
+        for name, known in (("axis", AXES), ("modality", MODALITIES), ("view", VIEWS), ("identity", IDENTITIES)):
             value = getattr(self, name)
             if value not in known:
                 raise OptionError(f"data.{name}={value} is unknown; {nearest(value, list(known))}")

@@ -11,12 +11,13 @@ from itertools import chain
 
 import numpy as np
 
+from sanoscope.cases.array_files import is_stack
 from sanoscope.cases.case import AXES, Case, Cases, VolumeSlice
-from sanoscope.cases.grid import read_grid
 from sanoscope.cases.layouts.groups import listed
 from sanoscope.cases.masks import abnormal_along
 from sanoscope.cases.readers import is_volume
 from sanoscope.cases.slicing import Slicing
+from sanoscope.cases.volume_files import read_grid
 from sanoscope.console import track
 from sanoscope.errors import DataError, ImageError
 
@@ -48,7 +49,7 @@ def _cut_volumes(cases: Cases, slicing: Slicing) -> Cases:
     if not len(volumes):
         return cases
     with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(lambda case: _slices(case, slicing), volumes)
+        done = pool.map(lambda case: slices_of(case, slicing), volumes)
         slices = list(track(done, "reading volumes", len(volumes)))
     remaining = iter(slices)
     parts = (next(remaining) if is_whole else [case] for case, is_whole in zip(cases, whole, strict=True))
@@ -56,11 +57,15 @@ def _cut_volumes(cases: Cases, slicing: Slicing) -> Cases:
 
 
 def _is_whole_volume(case: Case) -> bool:
-    return case.path is not None and case.slice is None and is_volume(case.path)
+    return case.path is not None and case.slice is None and (is_volume(case.path) or is_stack(case.path))
 
 
-def _slices(volume: Case, slicing: Slicing) -> list[Case]:
-    """The chosen slices of one volume."""
+def slices_of(volume: Case, slicing: Slicing) -> list[Case]:
+    """The chosen slices of one volume; the volume itself where its header cannot be read.
+
+    Raises:
+        DataError: Its mask cannot be read or lies on another grid.
+    """
     assert volume.path is not None
     axis = slicing.axis
     try:

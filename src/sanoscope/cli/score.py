@@ -39,6 +39,17 @@ def score(
     normal: NormalOption = None,
     layout: LayoutOption = None,
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help="Write a map and an overlay for each image.")] = True,
+    dicom: Annotated[
+        bool,
+        typer.Option("--dicom", help="Write a DICOM Segmentation and a Parametric Map for each source in DICOM."),
+    ] = False,
+    geojson: Annotated[
+        bool,
+        typer.Option("--geojson", help="Write the outlines of abnormal regions of each image; slides always have them."),
+    ] = False,
+    identified: Annotated[
+        bool, typer.Option("--identified", help="Let DICOM results say who the patient is, as their sources do.")
+    ] = False,
     device: DeviceOption = "auto",
     verbose: VerboseOption = False,
 ) -> None:
@@ -47,8 +58,13 @@ def score(
     from sanoscope.cases.split_record import choose_side
     from sanoscope.cli.tables import print_results
     from sanoscope.console import say
+    from sanoscope.errors import OptionError
 
     require_new(out)
+    if (dicom or geojson or identified) and not maps:
+        raise OptionError("--no-maps leaves nothing for --dicom, --geojson and --identified to write; leave it out")
+    if identified and not dicom:
+        raise OptionError("--identified goes with --dicom; give both")
     detector = load_adjusted(model, device, preset, config, assignments)
     slicing = detector.recipe.build("data").slicing
     cases = read_cases(data, normal=normal, layout=layout, slicing=slicing)
@@ -58,7 +74,7 @@ def score(
     say(f"scoring {which}")
     findings = detector.score(cases, maps=maps)
     content = findings.content()
-    findings.save(out, content)
+    findings.save(out, content, dicom=dicom, geojson=geojson, identified=identified)
     for path, reason in findings.unreadable:
         say(f"not scored: {reason if path in reason else f'{path}: {reason}'}")
     typer.echo(f"called abnormal: {findings.abnormal.sum()} of {len(findings)} images")

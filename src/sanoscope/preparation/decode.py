@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -64,10 +65,14 @@ def _hash_all(cases: Cases, workers: int) -> tuple[list[str | None], dict[str, s
     Every file is read once, however many slices it has.
     """
     failures: dict[str, str] = {}
-    files = list(dict.fromkeys(file for case in cases for file in sources.files_of(case)))
-    chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
-    hashed = track(spread(sources.keys_of_files, chunks, workers, processes=False), "reading", len(chunks))
-    key_of_file = dict(zip(files, chain.from_iterable(hashed), strict=True))
+    files: dict[Path, None] = {}
+    slides: dict[Path, None] = {}
+    for case in cases:
+        with suppress(ImageError):  # it comes again below, where the case is named
+            (slides if case.tile is not None else files).update(dict.fromkeys(sources.files_of(case)))
+    key_of_file = _keys(list(files), sources.keys_of_files, workers) | _keys(
+        list(slides), sources.keys_of_slides, workers
+    )
     keys: list[str | None] = []
     for case in cases:
         try:
@@ -76,6 +81,16 @@ def _hash_all(cases: Cases, workers: int) -> tuple[list[str | None], dict[str, s
             failures[case.name] = str(error)
             keys.append(None)
     return keys, failures
+
+
+def _keys(
+    files: list[Path], keys_of: Callable[[Sequence[Path]], list[str | ImageError]], workers: int
+) -> dict[Path, str | ImageError]:
+    if not files:
+        return {}
+    chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
+    hashed = track(spread(keys_of, chunks, workers, processes=False), "reading", len(chunks))
+    return dict(zip(files, chain.from_iterable(hashed), strict=True))
 
 
 def _chunks(cases: Sequence[Case]) -> list[Sequence[Case]]:

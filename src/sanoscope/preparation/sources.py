@@ -1,18 +1,20 @@
-"""What a case is decoded from: an array, an image file or a slice of a volume, and the foreground beside it."""
+"""What a case is decoded from: an array, an image, a slice or a tile, and the foreground beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from sanoscope.cases.case import Case
-from sanoscope.cases.grid import require_same_grid
-from sanoscope.cases.nifti import Volume, read_volume
-from sanoscope.cases.readers import read_image, suffix_of
+from sanoscope.cases.readers import read_image
+from sanoscope.cases.slides import read_tile, slide_key
+from sanoscope.cases.suffixes import suffix_of
+from sanoscope.cases.volume import Volume
+from sanoscope.cases.volume_files import files_behind, read_volume, require_same_grid
 from sanoscope.errors import ImageError
 from sanoscope.preparation.cache import content_key
 from sanoscope.preparation.volume_statistics import VolumeStatistics
@@ -40,11 +42,11 @@ class OpenVolume:
     """A volume in memory.
 
     Attributes:
-        key: Of the bytes of its file.
+        keys: Of the bytes of each of its files.
         volume: The voxels.
     """
 
-    key: str
+    keys: tuple[str, ...]
     volume: Volume
 
     @cached_property
@@ -65,7 +67,7 @@ class OpenVolumes:
         Raises:
             ImageError: One of them cannot be read; a volume is tried once for all its slices.
         """
-        wanted = files_of(case)
+        wanted = _parts_of(case)
         self._open = {file: self._open[file] for file in wanted if file in self._open}
         opened = []
         for file in wanted:
@@ -80,26 +82,44 @@ class OpenVolumes:
 
 def _opened(file: Path) -> OpenVolume | ImageError:
     try:
-        content = _content(file)
-        return OpenVolume(content_key(content, suffix_of(file)), read_volume(file, content))
+        contents = {part: _content(part) for part in files_behind(file)}
+        keys = tuple(content_key(content, suffix_of(part)) for part, content in contents.items())
+        return OpenVolume(keys, read_volume(file, contents))
     except ImageError as error:
         return error
 
 
-def files_of(case: Case) -> tuple[Path, ...]:
-    """The files that a case is decoded from, its foreground's last; none for an array."""
+def _parts_of(case: Case) -> tuple[Path, ...]:
+    """The image, volume or slide that a case is decoded from, and its foreground; none for an array."""
     image = (case.path,) if case.pixels is None and case.path is not None else ()
     return (*image, case.foreground) if case.foreground is not None else image
 
 
+def files_of(case: Case) -> tuple[Path, ...]:
+    """All files that a case is decoded from, its foreground's last; none for an array.
+
+    Raises:
+        ImageError: The files of a series cannot be found.
+    """
+    parts = _parts_of(case)
+    if case.slice is None or case.pixels is not None:
+        return parts
+    return tuple(file for part in parts for file in files_behind(part))
+
+
 def keys_of_files(files: Sequence[Path]) -> list[str | ImageError]:
     """The key of the bytes of each file, or why it cannot be read; the suffix counts, as it chooses the reader."""
-    return [_key_of_file(file) for file in files]
+    return [_key_or_reason(lambda file: content_key(_content(file), suffix_of(file)), file) for file in files]
 
 
-def _key_of_file(file: Path) -> str | ImageError:
+def keys_of_slides(slides: Sequence[Path]) -> list[str | ImageError]:
+    """The key of each slide, or why it cannot be read; not all of its bytes are looked at."""
+    return [_key_or_reason(slide_key, slide) for slide in slides]
+
+
+def _key_or_reason(key: Callable[[Path], str], file: Path) -> str | ImageError:
     try:
-        return content_key(_content(file), suffix_of(file))
+        return key(file)
     except ImageError as error:
         return error
 
@@ -122,9 +142,9 @@ def key_of(case: Case, key_of_file: Mapping[Path, str | ImageError]) -> str:
 
 
 def _joined(case: Case, keys: list[str]) -> str:
-    """One key of the image's and the foreground's, and of the place in the volume."""
-    place = [case.slice.axis, str(case.slice.index)] if case.slice is not None else []
-    parts = [*keys, *place]
+    """One key of the image's and the foreground's, and of the place in the volume or slide."""
+    place = astuple(case.slice or case.tile) if (case.slice or case.tile) else ()
+    parts = [*keys, *map(str, place)]
     return parts[0] if len(parts) == 1 else content_key("|".join(parts).encode(), "parts")
 
 
@@ -136,6 +156,8 @@ def read_source(case: Case, volumes: OpenVolumes) -> Source:
     """
     if case.slice is not None and case.path is not None and case.pixels is None:
         return _slice_source(case, volumes)
+    if case.tile is not None and case.path is not None:
+        return Source(_joined(case, [slide_key(case.path)]), read_tile(case.path, case.tile))
     if case.pixels is not None:
         key, pixels = content_key(case.pixels), _array_image(case)
     else:
@@ -156,10 +178,10 @@ def _slice_source(case: Case, volumes: OpenVolumes) -> Source:
     assert case.slice is not None
     assert case.path is not None
     image, body = volumes.of(case)
-    keys, foreground = [image.key], None
+    keys, foreground = [*image.keys], None
     if body is not None and case.foreground is not None:
         require_same_grid(case.path, case.foreground)
-        keys.append(body.key)
+        keys += body.keys
         foreground = body.volume.slice(case.slice) != 0
     pixels = image.volume.slice(case.slice)[..., None]
     return Source(_joined(case, keys), pixels, foreground, image.statistics)

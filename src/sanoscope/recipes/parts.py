@@ -42,6 +42,39 @@ DATA = Part(
             "nothing is lost; the deep perceptual autoencoder's paper learns each view by itself",
             choices=("all", "PA", "AP"),
         ),
+        "identity": Option(
+            "pseudonym",
+            "what the subjects of DICOM files are called: pseudonym, or patient-id as in the files",
+            "who a patient is, is nobody's business in a result",
+            choices=("pseudonym", "patient-id"),
+        ),
+        "tile_size": Option(
+            256, "width and height of the tiles of a slide, in pixels", "the usual tile of slide viewers", minimum=16
+        ),
+        "magnification": Option(
+            10.0,
+            "magnification that tiles of a slide are read at",
+            "cells and glands both show; what the deep perceptual autoencoder's paper uses",
+            minimum=0.01,
+        ),
+        "objective": Option(
+            0.0, "magnification of a slide's level 0 where it does not tell; 0 refuses it", "a guess would mislead",
+            minimum=0,
+        ),
+        "tissue": Option(
+            "otsu",
+            "how tissue is found on slides: otsu, camelyon16 (cells of 768 pixels at level 0), or none for every tile",
+            "glass is not worth judging; camelyon16 is the deep perceptual autoencoder paper's protocol",
+            choices=("otsu", "camelyon16", "none"),
+        ),
+        "least_tissue": Option(
+            0.5, "share of a tile that must be tissue", "edges of the tissue would look abnormal", minimum=0
+        ),
+        "tiles": Option(
+            "all",
+            "tiles of each slide: all, or random:N of those with tissue",
+            "nothing is lost; the deep perceptual autoencoder's paper draws up to 50",
+        ),
         "least_abnormal": Option(
             0.0,
             "share of abnormal pixels that a subject must exceed to be evaluated; 0 is off",

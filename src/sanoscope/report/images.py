@@ -97,6 +97,12 @@ def png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def write_png(file: Path, image: np.ndarray) -> None:
+    """Write ``(H, W, 3)`` uint8 as a PNG file; folders are made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(png(image))
+
+
 @functools.cache
 def _blending() -> tuple[np.ndarray, np.ndarray]:
     """For each level of a map: colour times alpha ``(256, 3)``, and one minus alpha ``(256,)``, in 1/255."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanoscope.cases.layouts.groups import listed
-from sanoscope.cases.readers import is_read, is_volume, read_types, suffix_of
+from sanoscope.cases.readers import is_read, is_volume, read_types
+from sanoscope.cases.suffixes import suffix_of
 from sanoscope.errors import DataError
 
 # What the name of a file adds to that of its image, for the true abnormal pixels and for what belongs to the body.

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sanoscope.cases.case import AXES, SPLITS, Case, Cases, VolumeSlice
-from sanoscope.cases.grid import read_grid
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups, listed
 from sanoscope.cases.layouts.listing import names_of, position_of
-from sanoscope.cases.readers import is_read, is_volume, suffix_of, unread
+from sanoscope.cases.readers import is_read, is_volume, unread
 from sanoscope.cases.slicing import Slicing
+from sanoscope.cases.suffixes import suffix_of
+from sanoscope.cases.volume_files import read_grid
 from sanoscope.errors import DataError, ImageError, nearest
 
 name = "manifest"

@@ -11,8 +11,9 @@ import numpy as np
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups
-from sanoscope.cases.readers import is_read, suffix_of
+from sanoscope.cases.readers import is_read
 from sanoscope.cases.slicing import Slicing
+from sanoscope.cases.suffixes import suffix_of
 from sanoscope.errors import DataError
 
 name = "medmnist"

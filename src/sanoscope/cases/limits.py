@@ -1,0 +1,14 @@
+"""How much a file may ask for: sizes are checked against these before anything is decoded or allocated.
+
+A header can lie, and a few bytes can be compressed gigabytes. What is read keeps below a small multiple of these
+bounds, whatever the file says.
+"""
+
+from __future__ import annotations
+
+# Bytes of voxels in a file: a CT of 1024³ voxels has half of it, a damaged header would have any number.
+LARGEST_BYTES = 4 * 2**30
+# Bytes of pixels in one image or frame: a mammogram has 30 MB; larger pictures are slides.
+LARGEST_IMAGE_BYTES = 2**30
+# Deflate cannot make anything smaller than this (zlib's technical details), so that a small file cannot hold more.
+SMALLEST_RATIO = 1032
