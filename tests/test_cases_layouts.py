@@ -233,7 +233,7 @@ def test_medmnist_with_more_classes_takes_the_one_that_is_named(tmp_path: Path) 
         ({"train_images": np.zeros((6, 28, 28), np.float32)}, "float32 of shape"),
         ({"val_labels": np.zeros((6, 14), np.uint8)}, r"one whole number for each of 6 images"),
         ({"val_labels": np.zeros((5, 1), np.uint8)}, r"val_labels are uint8 of shape \(5, 1\)"),
-        ({"test_labels": np.array([{}] * 6)}, "cannot be read as .npz"),
+        ({"test_labels": np.array([{}] * 6)}, "values of type object are not read"),
     ],
 )
 def test_medmnist_refuses_what_is_none(other: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
@@ -244,10 +244,10 @@ def test_medmnist_refuses_what_is_none(other: dict[str, np.ndarray], message: st
 def test_broken_or_other_npz(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     path.write_bytes(medmnist(tmp_path / "whole.npz").read_bytes()[:500])
-    with pytest.raises(DataError, match="cannot be read as"):
+    with pytest.raises(DataError, match="cannot be decoded .*zip"):
         read_cases(path)
-    np.savez(path, x=np.zeros(3))
-    with pytest.raises(DataError, match="it needs train_images, train_labels and so on, not x"):
+    np.savez(path, train_images=np.zeros((3, 4, 4)))
+    with pytest.raises(DataError, match="it needs train_images, train_labels and so on, not train_images"):
         read_cases(path)
 
 

@@ -41,6 +41,11 @@ ADJUSTABLE = (
     "data.slices",
     "data.modality",
     "data.view",
+    "data.identity",
+    "data.objective",
+    "data.tissue",
+    "data.least_tissue",
+    "data.tiles",
     "data.least_abnormal",
 )
 # Of so many training normals scoring learns, which bounds its time and memory.

@@ -103,7 +103,7 @@ def _method_names(findings: Mapping[str, Findings]) -> list[str]:
 
 
 def _identity(case: Case) -> Hashable:
-    return case.name if case.path is None else (case.path.absolute(), case.slice)
+    return case.name if case.path is None else (case.path.absolute(), case.slice, case.tile)
 
 
 def _places(cases: Cases) -> dict[Hashable, int]:

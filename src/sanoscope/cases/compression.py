@@ -27,7 +27,9 @@ def beginning(stream: IO[bytes], size: int, suffixes: tuple[str, str], compresse
     if not begin:
         raise ImageError("the file is empty")
     if (begin == GZIP_MAGIC) != compressed:
-        raise ImageError(f"the content is not compressed as its name says; give it the suffix {suffixes[not compressed]}")
+        raise ImageError(
+            f"the content is not compressed as its name says; give it the suffix {suffixes[not compressed]}"
+        )
     stream.seek(0)
     return gzip.GzipFile(fileobj=stream).read(size) if compressed else stream.read(size)
 

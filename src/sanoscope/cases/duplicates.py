@@ -9,7 +9,10 @@ from itertools import chain
 from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.slides import slide_key
+from sanoscope.cases.volume_files import files_behind
 from sanoscope.console import track
+from sanoscope.errors import ImageError
 
 CHUNK = 256  # files a task; a task a file would cost more than reading it
 THREADS = 4  # more than the cores of a small machine, as reading waits for the disk; 8 were slower
@@ -19,8 +22,8 @@ def find_duplicates(cases: Cases) -> list[tuple[Case, ...]]:
     """Groups of two or more cases with identical content, in order of their first.
 
     Files are compared as bytes, and only read where their size is not their own; slices by their volume's bytes
-    and their place in it; arrays by type, shape and values. A file that cannot be read is like no other; reading
-    its image will say what is wrong with it.
+    and their place in it; tiles likewise by what tells their slides apart; arrays by type, shape and values. A file
+    that cannot be read is like no other; reading its image will say what is wrong with it.
     """
     by_size: defaultdict[object, list[Case]] = defaultdict(list)
     for case in cases:
@@ -57,7 +60,7 @@ def _size(case: Case) -> object:
     if case.pixels is not None:
         return case.pixels.shape, case.pixels.dtype
     try:
-        return (case.path.stat().st_size, case.slice) if case.path is not None else None
+        return (case.path.stat().st_size, case.slice, case.tile) if case.path is not None else None
     except OSError:
         return None
 
@@ -66,10 +69,16 @@ def _digest(case: Case) -> bytes | None:
     if case.pixels is not None:
         return hashlib.blake2b(case.pixels.tobytes(), digest_size=16).digest()
     assert case.path is not None
+    digest = hashlib.blake2b(digest_size=16)
     try:
-        return hashlib.blake2b(case.path.read_bytes(), digest_size=16).digest()
-    except OSError:
+        if case.tile is not None:
+            digest.update(slide_key(case.path).encode())
+        else:
+            for file in files_behind(case.path) if case.slice is not None else (case.path,):
+                digest.update(file.read_bytes())
+    except (OSError, ImageError):
         return None
+    return digest.digest()
 
 
 def _file_or_name(case: Case) -> Path | str:

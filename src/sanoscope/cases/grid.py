@@ -81,10 +81,10 @@ class Grid:
 
 
 def displayed(voxels: np.ndarray, axis: str, index: int) -> np.ndarray:
-    """The view of a canonical array that is one slice, ``(H, W)``, as it is displayed."""
+    """The view of a canonical array ``(X, Y, Z[, C])`` that is one slice, ``(H, W[, C])``, as it is displayed."""
     place: list[slice | int] = [slice(None)] * 3
     place[AXES[axis]] = index
-    return np.flip(voxels[tuple(place)]).T
+    return np.flip(voxels[tuple(place)], (0, 1)).swapaxes(0, 1)
 
 
 @contextmanager

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+from dataclasses import astuple
 from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
-from sanoscope.cases.layouts.manifest import names_from_paths
+from sanoscope.cases.layouts.manifest import TILE, names_from_paths
 from sanoscope.errors import DataError
 
 COLUMNS = ("path", "label", "mask", "subject", "split")
-OPTIONAL = ("group", "name", "x", "y", "axis", "index", "foreground")
+OPTIONAL = ("group", "name", "x", "y", "axis", "index", *TILE, "foreground")
 
 
 def write_manifest(cases: Cases, path: Path | str) -> None:
@@ -19,7 +20,7 @@ def write_manifest(cases: Cases, path: Path | str) -> None:
 
     Paths below the manifest's folder are written relative to it, others in full. Columns ``group``, ``name``,
     ``x`` and ``y`` are added where ``load_cases`` would not find the same values without them, ``foreground``
-    where there is one, and ``axis`` and ``index`` for slices of volumes.
+    where there is one, ``axis`` and ``index`` for slices of volumes, and ``TILE`` for tiles of slides.
 
     Args:
         cases: Cases that have files.
@@ -57,6 +58,7 @@ def _row(case: Case, folder: Path) -> dict[str, str]:
         "y": str(y),
         "axis": "" if case.slice is None else case.slice.axis,
         "index": "" if case.slice is None else str(case.slice.index),
+        **dict(zip(TILE, map(str, astuple(case.tile)) if case.tile is not None else [""] * len(TILE), strict=True)),
         "foreground": "" if case.foreground is None else _relative(case.foreground, folder),
     }
 

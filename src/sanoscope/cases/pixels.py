@@ -22,7 +22,7 @@ def read_case(case: Case) -> np.ndarray:
     if case.path is None:
         raise ImageError(f"{case}: has neither a file nor pixels")
     if case.slice is not None:
-        return recent_volume(case.path).slice(case.slice)[..., None]
+        return np.atleast_3d(recent_volume(case.path).slice(case.slice))
     if case.tile is not None:
         return read_tile(case.path, case.tile)
     return read_image(case.path)

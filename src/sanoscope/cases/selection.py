@@ -77,9 +77,7 @@ class TrainingSelection:
         Raises:
             OptionError: A value that does not exist, such as an unknown axis.
         """
-        tiling = Tiling(
-            self.tile_size, self.magnification, self.objective, self.tissue, self.least_tissue, self.tiles
-        )
+        tiling = Tiling(self.tile_size, self.magnification, self.objective, self.tissue, self.least_tissue, self.tiles)
         return Slicing(self.axis, self.slices, self.modality, self.view, self.identity, tiling)
 
     def choose(self, cases: Cases, validation: Cases | None, seed: int) -> Selected:

@@ -1,9 +1,9 @@
-"""Which parts of the files are cases: slices of a volume or series, tiles of a slide, images where there are several."""
+"""Which parts of files are cases: slices of a volume, tiles of a slide, images of a collection with several kinds."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sanoscope.cases.case import AXES
 from sanoscope.cases.tiling import Tiling
@@ -36,7 +36,7 @@ class Slicing:
     modality: str = "flair"
     view: str = "all"
     identity: str = "pseudonym"
-    tiling: Tiling = Tiling()
+    tiling: Tiling = field(default_factory=Tiling)
 
     def __post_init__(self) -> None:
         for name, known in (("axis", AXES), ("modality", MODALITIES), ("view", VIEWS), ("identity", IDENTITIES)):

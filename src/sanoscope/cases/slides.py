@@ -1,14 +1,247 @@
-"""Placeholder until SLIDES writes it."""
+"""Whole slides, read region by region through OpenSlide, so that a slide never has to fit in memory.
+
+Reading takes ``BLOCK`` × ``BLOCK`` pixels of a level at a time, four times the pixels that are asked for, and
+OpenSlide's cache of ``CACHE_BYTES``, however large the slide is and whatever levels it has.
+"""
+
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sanoscope.cases.case import SlideTile
+from sanoscope.cases.suffixes import DICOM, SLIDES, suffix_of
+from sanoscope.errors import ImageError
 
-SUFFIXES = (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide")
-def read_tile(path: Path, tile: SlideTile) -> np.ndarray:
-    raise NotImplementedError
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = SLIDES
+# TIFFs that may be slides or plain images; a scanner's are slides, a pyramid of more than this along a side too.
+MAYBE = (".tif", ".tiff")
+LEAST_PYRAMID_SIDE = 2048
+BLOCK = 2048
+CACHE_BYTES = 64 * 2**20
+OPEN_SLIDES = 16  # handles that are kept; each holds a file and its directory of tiles
+# A level that is this much smaller than what is asked for still counts as large enough: scanners round their levels.
+ROUNDING = 1.01
+# Magnification times micrometres per pixel: 40 times is a quarter of a micrometre.
+MAGNIFIED_MICROMETRES = 10.0
+# What is read of a file to tell it from others: so many pieces of so many bytes, evenly over it.
+PIECES, PIECE_BYTES = 16, 2**16
+
+
+@dataclass(frozen=True)
+class SlideFacts:
+    """What a slide says of itself.
+
+    Attributes:
+        path: The file.
+        width: Of level 0, in pixels.
+        height: Likewise.
+        mpp: Micrometres per pixel of level 0, across and down; None where it does not tell.
+        objective: Magnification of level 0, as told or from ``mpp``; None where neither is told.
+        vendor: Of the format, as OpenSlide calls it.
+        downsamples: Of each level.
+    """
+
+    path: Path
+    width: int
+    height: int
+    mpp: tuple[float, float] | None
+    objective: float | None
+    vendor: str
+    downsamples: tuple[float, ...]
+
+
+def is_slide(path: Path) -> bool:
+    """Whether a file is a slide: by its suffix, or of a TIFF or DICOM file by its header.
+
+    A TIFF is one where it is a scanner's, or a pyramid too large to be a patch. Without OpenSlide none is.
+    """
+    suffix = suffix_of(path)
+    if suffix in SLIDES:
+        return True
+    if suffix not in (*MAYBE, *DICOM):
+        return False
+    try:
+        vendor = _openslide().OpenSlide.detect_format(path)
+        if vendor is None or suffix in DICOM:
+            return vendor is not None
+        if vendor != "generic-tiff":
+            return True
+        facts = facts_of(path)
+    except (ImageError, OSError):
+        return False
+    return len(facts.downsamples) > 1 and max(facts.width, facts.height) > LEAST_PYRAMID_SIDE
+
+
+def facts_of(path: Path) -> SlideFacts:
+    """What a slide says of itself, from its header.
+
+    Raises:
+        ImageError: It is missing, damaged, or no slide that OpenSlide opens.
+    """
+    with _naming(path):
+        slide = _slide(path)
+        width, height = slide.dimensions
+        across, down = (_number(slide.properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+        mpp = (across, down) if across and down else None
+        objective = _number(slide.properties.get("openslide.objective-power"))
+        if objective is None and mpp is not None and mpp[0] < MAGNIFIED_MICROMETRES:  # more is a resolution for print
+            objective = MAGNIFIED_MICROMETRES / mpp[0]
+        vendor = slide.properties.get("openslide.vendor", "unknown")
+        return SlideFacts(path, width, height, mpp, objective, vendor, tuple(slide.level_downsamples))
+
+
 def slide_key(path: Path) -> str:
-    raise NotImplementedError
+    """What tells a slide from any other, without reading gigabytes.
+
+    It is made of the file's size, pieces of it that lie evenly over it, and OpenSlide's hash of the smallest level.
+
+    Raises:
+        ImageError: As ``facts_of``.
+    """
+    with _naming(path):
+        quick = _slide(path).properties.get("openslide.quickhash-1", "")
+        size = path.stat().st_size
+        digest = hashlib.blake2b(f"{size} {quick}".encode(), digest_size=16)
+        with path.open("rb") as stream:
+            for start in np.linspace(0, max(size - PIECE_BYTES, 0), PIECES).astype(int):
+                stream.seek(start)
+                digest.update(stream.read(PIECE_BYTES))
+        return digest.hexdigest()
+
+
+def read_tile(path: Path, tile: SlideTile) -> np.ndarray:
+    """The pixels of a tile, ``(size, size, 3)`` uint8.
+
+    They are read from the smallest level that is not too small, and shrunk from there by means over whole blocks of
+    pixels and, for what is left, less than a half, by Lanczos' filter. What lies beyond the slide is white.
+
+    Raises:
+        ImageError: As ``facts_of``, or the tile's part of the file is damaged.
+    """
+    return read_region(path, (tile.x, tile.y), (tile.side, tile.side), (tile.size, tile.size))
+
+
+def thumbnail(path: Path, longest: int) -> np.ndarray:
+    """The whole slide at a size at which its longer side is ``longest``, or its own where it is smaller; RGB uint8.
+
+    Raises:
+        ImageError: As ``read_tile``.
+    """
+    facts = facts_of(path)
+    scale = min(longest / max(facts.width, facts.height), 1)
+    size = max(round(facts.width * scale), 1), max(round(facts.height * scale), 1)
+    return read_region(path, (0, 0), (facts.width, facts.height), size)
+
+
+def read_region(path: Path, corner: tuple[int, int], extent: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """A rectangle of a slide, ``(height, width, 3)`` uint8.
+
+    Args:
+        path: The slide.
+        corner: Its left and upper edge in pixels of level 0; may lie beyond the slide.
+        extent: Its width and height in pixels of level 0.
+        size: The width and height in pixels that it is wanted at.
+
+    Raises:
+        ImageError: As ``read_tile``.
+    """
+    from PIL import Image
+
+    with _naming(path):
+        slide = _slide(path)
+        wanted = min(extent[0] / size[0], extent[1] / size[1])
+        level = max(
+            (number for number, downsample in enumerate(slide.level_downsamples) if downsample <= wanted * ROUNDING),
+            default=0,
+        )
+        downsample = slide.level_downsamples[level]
+        found = max(round(extent[0] / downsample), 1), max(round(extent[1] / downsample), 1)
+        factor = max(min(found[0] // size[0], found[1] // size[1]), 1)
+        image = _reduced(slide, level, corner, found, factor)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.LANCZOS)
+        return np.asarray(image)
+
+
+def _reduced(slide: Any, level: int, corner: tuple[int, int], found: tuple[int, int], factor: int) -> Image.Image:
+    """A rectangle of a level, each ``factor`` × ``factor`` of its pixels as their mean, read block by block."""
+    from PIL import Image
+
+    width, height = found
+    whole = Image.new("RGB", (ceil(width / factor), ceil(height / factor)))
+    side = max(BLOCK // factor, 1) * factor
+    downsample = slide.level_downsamples[level]
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            place = round(corner[0] + left * downsample), round(corner[1] + top * downsample)
+            read = slide.read_region(place, level, (min(side, width - left), min(side, height - top)))
+            block = Image.new("RGB", read.size, _background(slide))
+            block.paste(read, mask=read.getchannel("A"))
+            whole.paste(block.reduce(factor) if factor > 1 else block, (left // factor, top // factor))
+    return whole
+
+
+def _background(slide: Any) -> str:
+    return f"#{slide.properties.get('openslide.background-color', 'FFFFFF')}"
+
+
+def _number(text: str | None) -> float | None:
+    """A property as a number above 0, where it is one."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
+
+
+@cache
+def _openslide() -> Any:
+    try:
+        import openslide
+    except (ImportError, OSError) as error:
+        raise ImageError("slides are read by OpenSlide, which is not here; pip install 'sanoscope[wsi]'") from error
+    return openslide
+
+
+@cache
+def _cache() -> Any:
+    return _openslide().OpenSlideCache(CACHE_BYTES)
+
+
+def _slide(path: Path) -> Any:
+    return _opened(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=OPEN_SLIDES)
+def _opened(path: Path, _changed: int) -> Any:
+    slide = _openslide().OpenSlide(path)
+    slide.set_cache(_cache())
+    return slide
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What OpenSlide says of a broken slide as an error that names the file; a handle that failed is not used again."""
+    try:
+        yield
+    except ImageError as error:
+        message = str(error)
+        raise ImageError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+    except Exception as error:
+        _opened.cache_clear()
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: cannot be read as a slide ({reason}); check that the file is whole") from error

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import lzma
 import struct
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
 from io import BytesIO
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sanoscope.cases.limits import LARGEST_IMAGE_BYTES
 from sanoscope.cases.raster import check_size, opened, pixels_of
 from sanoscope.errors import ImageError
 
@@ -17,7 +23,20 @@ if TYPE_CHECKING:
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters of it is raised as well
 
+BASELINE = range(254, 352)  # the tags that tell how pixels are stored
 CHANNEL_AXES = {"YX", "YXS", "SYX", "CYX"}  # tifffile's letters; S and C are channels
+# Compressions by their numbers in the TIFF specification. tifffile decodes the first without the imagecodecs package;
+# the second as well, to whatever size they have, so that this is looked at before.
+SIMPLE = {1, 32773}  # none, PackBits
+INFLATED: dict[int, Callable[[], Any]] = {
+    8: zlib.decompressobj,
+    32946: zlib.decompressobj,
+    34925: lzma.LZMADecompressor,
+}
+JPEG_2000 = {33003, 33004, 33005, 34712}  # tifffile writes and reads them in different byte orders
+AS_STORED = {0, 1, 2}  # photometric interpretations whose samples are the pixels: white is zero, black is zero, RGB
+# Samples for each pixel and bits of a sample that PIL reads without loss, and numpy's letter of the type.
+PIL_READS = {(1, 1, "u"), (1, 8, "u"), (1, 16, "u"), (1, 32, "f"), (1, 32, "i"), (3, 8, "u"), (4, 8, "u")}
 
 
 def read_tiff(content: bytes) -> np.ndarray:
@@ -25,24 +44,21 @@ def read_tiff(content: bytes) -> np.ndarray:
 
     Raises:
         ImageError: It is truncated or larger than the limit, holds several images, or pages that are
-            not marked as channels.
+            not marked as channels, or is compressed in a way that needs a package that is not installed.
     """
-    from tifffile import PHOTOMETRIC, TiffFile
+    from PIL.TiffImagePlugin import TiffImageFile
+    from tifffile import TiffFile
 
     with TiffFile(BytesIO(content)) as tiff:
         _check_whole(tiff, content)
         series = _only_series(tiff.series)
         page = series.keyframe
         check_size(page.imagewidth, page.imagelength)
-        as_stored = page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB)
-        if not as_stored and len(series.pages) == 1:
-            return _by_pil(content, page)
-        try:
-            pixels = series.asarray(maxworkers=1)  # files are read in parallel already
-        except ValueError as error:
-            if "imagecodecs" not in str(error) or len(series.pages) > 1:
-                raise
-            return _by_pil(content, page)
+        if series.nbytes > LARGEST_IMAGE_BYTES:
+            raise ImageError(f"{series.shape} values are more than the limit of {LARGEST_IMAGE_BYTES / 2**30:g} GiB")
+        if len(series.pages) == 1 and _is_for_pil(page):
+            return pixels_of(opened(TiffImageFile, content))
+        pixels = _by_tifffile(series, content)
     if series.axes in ("SYX", "CYX"):
         pixels = np.moveaxis(pixels, 0, 2)
     has_alpha = tuple(page.extrasamples) in ((1,), (2,))  # associated or not
@@ -50,7 +66,7 @@ def read_tiff(content: bytes) -> np.ndarray:
 
 
 def _check_whole(tiff: TiffFile, content: bytes) -> None:
-    """Refuse what was cut off: tifffile passes over missing pages, and over the missing end of a tile."""
+    """Refuse what was cut off: tifffile passes over missing pages, strips and the missing end of a tile."""
     if not len(tiff.pages):
         raise ImageError("the file is truncated")
     spans = [span for page in tiff.pages for span in zip(page.dataoffsets, page.databytecounts, strict=False)]
@@ -60,6 +76,15 @@ def _check_whole(tiff: TiffFile, content: bytes) -> None:
     (next_page,) = struct.unpack_from(form.offsetformat, content, link)
     if next_page or any(offset + count > len(content) for offset, count in spans):
         raise ImageError("the file is truncated")
+    page = tiff.pages.first
+    first_tag = page.offset + form.tagnosize
+    (tags,) = struct.unpack_from(form.tagnoformat, content, page.offset)
+    codes = [struct.unpack_from(f"{form.byteorder}H", content, first_tag + i * form.tagsize)[0] for i in range(tags)]
+    if any(code in BASELINE and code not in page.tags for code in codes):  # tifffile passes over damaged ones
+        raise ImageError("the file is truncated or damaged")
+    if len(page.dataoffsets) != prod(page.chunked):
+        found = f"{len(page.dataoffsets)} strips or tiles where its size needs {prod(page.chunked)}"
+        raise ImageError(f"it has {found}; check that the file is whole")
 
 
 def _only_series(found: list[TiffPageSeries]) -> TiffPageSeries:
@@ -72,14 +97,56 @@ def _only_series(found: list[TiffPageSeries]) -> TiffPageSeries:
     return found[0]
 
 
-def _by_pil(content: bytes, page: TiffPage) -> np.ndarray:
-    """PIL's libtiff where tifffile would need the imagecodecs package, or palette or colours be converted.
+def _is_for_pil(page: TiffPage) -> bool:
+    """Whether PIL's libtiff is the one to read an image: it notices damage, but keeps few types without loss.
 
-    PIL reads more than one channel as 8 bits only, and inverts what is stored with white as zero.
+    It inverts what is stored with white as zero, and takes numbers for swapped that libtiff has put in order.
     """
-    from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.TiffImagePlugin import COMPRESSION_INFO
 
-    one_channel = page.samplesperpixel == 1 and page.dtype in (np.uint16, np.float32)
-    if page.photometric == 0 or not (one_channel or page.dtype in (np.bool_, np.uint8)):
-        raise ImageError(f"TIFF with {page.compression!r} needs the imagecodecs package; install it")
-    return pixels_of(opened(TiffImageFile, content))
+    if page.photometric == 0 or page.sampleformat not in (1, 2, 3) or page.compression not in COMPRESSION_INFO:
+        return False
+    tiff = page.parent
+    if tiff.byteorder == ">" and (tiff.is_bigtiff or page.bitspersample > 8):
+        return False
+    if page.photometric not in AS_STORED:
+        return page.bitspersample <= 8
+    sample = (page.samplesperpixel, page.bitspersample, "buif"[page.sampleformat])
+    return sample in PIL_READS and page.compression not in SIMPLE
+
+
+def _by_tifffile(series: TiffPageSeries, content: bytes) -> np.ndarray:
+    """What tifffile decodes itself, or with the imagecodecs package."""
+    from tifffile import COMPRESSION
+
+    page = series.keyframe
+    if page.photometric not in AS_STORED:
+        raise ImageError(f"TIFF of {page.photometric!r} in {page.dtype} is not read; save it as grey or RGB")
+    if not isinstance(page.compression, COMPRESSION):
+        raise ImageError(f"{page.compression} is not a known COMPRESSION; save it as TIFF with LZW")
+    if page.compression in JPEG_2000 and page.parent.byteorder == ">" and page.bitspersample > 8:
+        raise ImageError("big-endian TIFF with JPEG 2000 is not read without doubt; save it as little-endian")
+    missing = f"TIFF of {page.dtype} values with {page.compression.name} compression needs the imagecodecs package"
+    missing += "; pip install 'sanoscope[tiff]'"
+    if page.compression in INFLATED:
+        _check_inflated(series, content)
+    elif page.compression not in SIMPLE and find_spec("imagecodecs") is None:
+        raise ImageError(missing)
+    try:
+        return series.asarray(maxworkers=1)  # files are read in parallel already
+    except ValueError as error:
+        if "requires the 'imagecodecs' package" in str(error):  # for its predictor
+            raise ImageError(missing) from error
+        raise
+
+
+def _check_inflated(series: TiffPageSeries, content: bytes) -> None:
+    """Refuse strips and tiles that inflate to more than they should have."""
+    page = series.keyframe
+    most = prod(page.chunks) * np.dtype(page.dtype).itemsize
+    parts: list[Any] = [part for part in series.pages if part is not None]
+    for part in parts:
+        for offset, count in zip(part.dataoffsets, part.databytecounts, strict=True):
+            decoder = INFLATED[page.compression]()
+            if len(decoder.decompress(content[offset : offset + count], most + 1)) > most:
+                raise ImageError("a strip or tile of it holds more than its size; check that the file is whole")

@@ -17,7 +17,8 @@ class Volume:
 
     Attributes:
         grid: Of its file.
-        voxels: ``(X, Y, Z)`` in canonical order; integers as stored, or float32 where they are scaled or floats.
+        voxels: ``(X, Y, Z)`` in canonical order, ``(X, Y, Z, 3)`` in colour; integers as stored, or float32 where they
+            are scaled or floats.
     """
 
     grid: Grid
@@ -25,7 +26,7 @@ class Volume:
 
     @classmethod
     def of(cls, grid: Grid, stored: np.ndarray) -> Volume:
-        """A volume of voxels ``(I, J, K)`` in their file's own order.
+        """A volume of voxels ``(I, J, K[, C])`` in their file's own order.
 
         Raises:
             ImageError: They hold NaN or infinity.
@@ -33,7 +34,7 @@ class Volume:
         return cls(grid, grid.canonical(plain(stored)))
 
     def slice(self, where: VolumeSlice) -> np.ndarray:
-        """One slice ``(H, W)`` as it is displayed, a copy.
+        """One slice ``(H, W[, C])`` as it is displayed, a copy.
 
         Raises:
             ImageError: The volume has no such slice.

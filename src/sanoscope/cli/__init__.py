@@ -14,6 +14,7 @@ from sanoscope.cli import (
     demo,
     evaluate,
     fit,
+    inspect,
     recipes,
     reproduce,
     score,
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
+app.command("inspect")(inspect.inspect)
 app.command("fit")(fit.fit)
 app.command("calibrate")(calibrate.calibrate)
 app.command("score")(score.score)

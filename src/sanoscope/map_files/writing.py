@@ -128,7 +128,7 @@ def _write_volume(name: str, judged: Judged, indices: Sequence[int], folder: Pat
         case, heatmap = cases[index], maps.on_source_grid(index)
         assert case.slice is not None, "grouped by volume"
         heatmaps[case.slice.index] = heatmap
-        _write_overlay(case, volume.slice(case.slice)[..., None], heatmap, maps, folder)
+        _write_overlay(case, np.atleast_3d(volume.slice(case.slice)), heatmap, maps, folder)
     file = folder / MAPS / f"{name}.nii.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(volume_map(path, heatmaps, where.axis), file)

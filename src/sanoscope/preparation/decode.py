@@ -137,7 +137,9 @@ def _decode_one(case: Case, geometry: Geometry, volumes: sources.OpenVolumes) ->
     """The decoded picture, or why there is none."""
     try:
         source = sources.read_source(case, volumes)
-        picture = geometry.apply(source.pixels, foreground=source.foreground, volume=source.statistics)
+        picture = geometry.apply(
+            source.pixels, foreground=source.foreground, volume=source.statistics, window=source.window
+        )
     except ImageError as error:
         reason = str(error)
         named = any(reason.startswith(str(name)) for name in (case, case.path, case.foreground) if name is not None)

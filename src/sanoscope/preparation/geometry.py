@@ -22,12 +22,14 @@ class Picture:
         foreground: ``(H, W)`` bool, what belongs to the body; None where everything does.
         trace: What each step that moved pixels needs to move them back, newest last.
         volume: Of the whole volume where the image is a slice of one.
+        window: Centre and width of the values that the file says to look at; None where it does not.
     """
 
     pixels: np.ndarray
     foreground: np.ndarray | None = None
     trace: tuple[tuple[int, ...], ...] = ()
     volume: VolumeStatistics | None = None
+    window: tuple[float, float] | None = None
 
 
 class GeometryStep(Protocol):
@@ -228,7 +230,11 @@ class Geometry:
     steps: tuple[GeometryStep, ...]
 
     def apply(
-        self, pixels: np.ndarray, foreground: np.ndarray | None = None, volume: VolumeStatistics | None = None
+        self,
+        pixels: np.ndarray,
+        foreground: np.ndarray | None = None,
+        volume: VolumeStatistics | None = None,
+        window: tuple[float, float] | None = None,
     ) -> Picture:
         """An image through every step.
 
@@ -236,8 +242,9 @@ class Geometry:
             pixels: ``(H, W, C)``.
             foreground: ``(H, W)`` bool that came with the image; it is taken where a foreground is asked for at all.
             volume: Of the volume that the image is a slice of.
+            window: Centre and width of the values that its file says to look at.
         """
-        picture = Picture(pixels, foreground, volume=volume)
+        picture = Picture(pixels, foreground, volume=volume, window=window)
         for step in self.steps:
             picture = step.apply(picture)
         return picture

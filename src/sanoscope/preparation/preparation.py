@@ -18,8 +18,11 @@ from sanoscope.preparation.erosion import eroded
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, GeometryStep, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching, match_to_reference
 from sanoscope.preparation.intensity import Intensity
-from sanoscope.preparation.own_scale import IMAGE_MODES, MODES, STATISTICS, OwnScale
+from sanoscope.preparation.option_checks import check_random_crop, check_stain, has_own_scale
+from sanoscope.preparation.own_scale import OwnScale
 from sanoscope.preparation.pictures import Form, Pictures
+from sanoscope.preparation.stain import StainNormalisation, normalise_to
+from sanoscope.preparation.stored import geometry_from_json
 
 # How many pictures are looked at together when learning intensities: a few megabytes.
 FIT_BATCH = 256
@@ -28,13 +31,16 @@ FIT_BATCH = 256
 class Preparation:
     """From files to network input, and from maps back to the source grid.
 
-    The steps stand in this order: channels, foreground, own scale, histogram matching, crop, equalisation,
-    resize; these are carried out once per image and kept. Intensity and augmentation follow for whole batches.
+    The steps stand in this order: channels, stain normalisation, foreground, own scale, histogram matching, crop,
+    equalisation, resize; these are carried out once per image and kept. Intensity and augmentation follow for whole
+    batches.
 
     Args:
         image_size: Height and width that networks see, in pixels.
         interpolation: ``bicubic``, ``bilinear`` or ``area``.
         channels: ``native``, ``grey`` or ``rgb``.
+        stain: ``none``, ``macenko`` or ``vahadane`` for ``StainNormalisation``.
+        stain_target: Path of the image whose stains all get, or ``training``.
         foreground: ``none``, ``nonzero``, ``bright``, ``dark``, ``body`` or ``brain``.
         peel: See ``Foreground``.
         crop: ``none``, ``centre``, ``square`` or ``foreground``.
@@ -65,6 +71,8 @@ class Preparation:
         image_size: int,
         interpolation: str,
         channels: str,
+        stain: str,
+        stain_target: str,
         foreground: str,
         peel: float,
         crop: str,
@@ -83,14 +91,16 @@ class Preparation:
     ) -> None:
         self.image_size = image_size
         self.intensity = Intensity(intensity, percentiles, clip)
-        own = (OwnScale(intensity, statistics, percentiles),) if _has_own_scale(intensity, statistics) else ()
-        self._before_matching: tuple[GeometryStep, ...] = (Channels(channels), Foreground(foreground, peel), *own)
+        check_stain(stain, stain_target, channels)
+        own = (OwnScale(intensity, statistics, percentiles),) if has_own_scale(intensity, statistics) else ()
+        self._before_stain: tuple[GeometryStep, ...] = (Channels(channels),)
+        self._before_matching: tuple[GeometryStep, ...] = (Foreground(foreground, peel), *own)
         self._after_matching: tuple[GeometryStep, ...] = (
             Crop(crop, crop_size, crop_share),
             *((Equalisation(),) if equalisation == "histogram" else ()),
             Resize(image_size, interpolation),
         )
-        self.geometry = Geometry((*self._before_matching, *self._after_matching))
+        self.geometry = Geometry((*self._before_stain, *self._before_matching, *self._after_matching))
         for name, value in {"least_foreground": least_foreground, "erosion": erosion}.items():
             if value and foreground == "none":
                 raise OptionError(f"preparation.{name}={value:g} needs a foreground; set preparation.foreground")
@@ -101,7 +111,7 @@ class Preparation:
             )
         self._crop_in_training: tuple[GeometryStep, ...] = ()
         if random_crop:
-            _check_random_crop(random_crop, crop, crop_size, equalisation)
+            check_random_crop(random_crop, crop, crop_size, equalisation)
             enlarged = round(random_crop * image_size / crop_size)
             self._crop_in_training = (Crop(crop, random_crop), Resize(enlarged, interpolation))
         if foreground != "none" and (random_crop or augmentation == "flips"):
@@ -111,6 +121,7 @@ class Preparation:
             )
         self.augmentation = augmentation_of(augmentation, clip, crop=image_size if random_crop else 0)
         self._learns_intensity = not own or intensity == "contrast"
+        self._stain, self._stain_target = stain, stain_target
         self._matching = matching
         self._least_foreground = least_foreground
         self._erosion = erosion
@@ -126,10 +137,9 @@ class Preparation:
 
         Raises:
             DataError: If none can be read, or if they are of several bit depths or numbers of channels.
+            OptionError: If the target of the stains cannot be read, or shows none.
         """
-        self.notes_ = []
-        if self._matching == "histogram":
-            self._match(match_to_reference(cases, Geometry(self._before_matching)))
+        self._learn_steps(cases)
         pictures = self._with_foreground(require_one_form(decode(cases, self.geometry)))
         self._say_sizes(pictures)
         self.form_ = pictures.forms[0]
@@ -137,9 +147,27 @@ class Preparation:
             self.intensity.fit(pictures.batch(rows) for rows in _batches(pictures))
         return pictures
 
-    def _match(self, matching: HistogramMatching) -> None:
-        self.geometry = Geometry((*self._before_matching, matching, *self._after_matching))
-        self.notes_.append(f"histograms are matched to that of {matching.reference}")
+    def _learn_steps(self, cases: Cases) -> None:
+        stain = None
+        if self._stain != "none":
+            stain = normalise_to(self._stain_target, self._stain, cases, Geometry(self._before_stain))
+        self._take_steps(stain, None)
+        if self._matching == "histogram":
+            before = Geometry(self.geometry.steps[: -len(self._after_matching)])
+            self._take_steps(stain, match_to_reference(cases, before))
+
+    def _take_steps(self, stain: StainNormalisation | None, matching: HistogramMatching | None) -> None:
+        """Put what was learned in its place among the steps, and in the notes."""
+        self.notes_ = []
+        steps = [*self._before_stain]
+        if stain:
+            steps.append(stain)
+            self.notes_.append(f"stains are made those of {stain.target}, after {stain.method.title()} et al.")
+        steps += self._before_matching
+        if matching:
+            steps.append(matching)
+            self.notes_.append(f"histograms are matched to that of {matching.reference}")
+        self.geometry = Geometry((*steps, *self._after_matching))
 
     def _with_foreground(self, pictures: Pictures) -> Pictures:
         """The pictures that show enough to learn from."""
@@ -211,42 +239,12 @@ class Preparation:
         """Put back what was learned."""
         self.form_ = Form(state["form"]["dtype"], state["form"]["channels"])
         self.intensity.load_json(state["intensity"])
-        if self._matching == "histogram":
-            (learned,) = (step for step in state["steps"] if "quantiles" in step)
-            self._match(HistogramMatching(tuple(learned["quantiles"]), learned["reference"]))
+        steps = geometry_from_json(state["steps"]).steps
+        self._take_steps(
+            next((step for step in steps if isinstance(step, StainNormalisation)), None),
+            next((step for step in steps if isinstance(step, HistogramMatching)), None),
+        )
         return self
-
-
-def _has_own_scale(intensity: str, statistics: str) -> bool:
-    """Whether images are scaled by statistics of their own, or of their volume.
-
-    Raises:
-        OptionError: If the kind of intensity has no such statistics.
-    """
-    if statistics not in STATISTICS:
-        if intensity in IMAGE_MODES:
-            raise OptionError(f"preparation.intensity={intensity} is of each image; set preparation.statistics=image")
-        return False
-    if intensity not in MODES:
-        raise OptionError(
-            f"preparation.statistics={statistics} goes with preparation.intensity={', '.join(MODES)}; "
-            f"{intensity} has none"
-        )
-    return True
-
-
-def _check_random_crop(side: int, crop: str, crop_size: int, equalisation: str) -> None:
-    """Refuse random crops that would not look like what is scored."""
-    if crop != "centre" or not 0 < crop_size <= side:
-        raise OptionError(
-            f"preparation.random_crop={side} needs preparation.crop=centre and a crop_size from 1 to {side}; "
-            f"they are {crop} and {crop_size}"
-        )
-    if equalisation != "none":
-        raise OptionError(
-            f"preparation.random_crop={side} would equalise the whole square, of which scoring sees the centre only; "
-            "set preparation.equalisation=none"
-        )
 
 
 def _batches(pictures: Pictures) -> list[np.ndarray]:

@@ -29,12 +29,14 @@ class Source:
         pixels: ``(H, W, C)`` in the type they are stored in.
         foreground: ``(H, W)`` bool, where a file tells it.
         statistics: Of the whole volume, for a slice.
+        window: Centre and width of the values that the file says to look at, where it does.
     """
 
     key: str
     pixels: np.ndarray
     foreground: np.ndarray | None = None
     statistics: VolumeStatistics | None = None
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +185,7 @@ def _slice_source(case: Case, volumes: OpenVolumes) -> Source:
         require_same_grid(case.path, case.foreground)
         keys += body.keys
         foreground = body.volume.slice(case.slice) != 0
-    pixels = image.volume.slice(case.slice)[..., None]
+    pixels = np.atleast_3d(image.volume.slice(case.slice))
     return Source(_joined(case, keys), pixels, foreground, image.statistics)
 
 

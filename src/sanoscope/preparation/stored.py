@@ -9,10 +9,11 @@ from sanoscope.preparation.equalisation import Equalisation
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching
 from sanoscope.preparation.own_scale import OwnScale
+from sanoscope.preparation.stain import StainNormalisation
 
 STEPS: dict[str, Any] = {
     step.__name__.lower(): step
-    for step in (Channels, Foreground, OwnScale, HistogramMatching, Crop, Equalisation, Resize)
+    for step in (Channels, StainNormalisation, Foreground, OwnScale, HistogramMatching, Crop, Equalisation, Resize)
 }
 
 

@@ -58,7 +58,9 @@ DATA = Part(
             minimum=0.01,
         ),
         "objective": Option(
-            0.0, "magnification of a slide's level 0 where it does not tell; 0 refuses it", "a guess would mislead",
+            0.0,
+            "magnification of a slide's level 0 where it does not tell; 0 refuses it",
+            "a guess would mislead",
             minimum=0,
         ),
         "tissue": Option(
@@ -98,6 +100,19 @@ PREPARATION = Part(
             "channels as in the files, or made grey or RGB",
             "nothing is lost",
             choices=("native", "grey", "rgb"),
+        ),
+        "stain": Option(
+            "none",
+            "give every image the stains of one target, found after Macenko et al. or Vahadane et al.",
+            "not every image is stained; the deep perceptual autoencoder's paper takes Vahadane's for slides",
+            choices=("none", "macenko", "vahadane"),
+        ),
+        "stain_target": Option(
+            "training",
+            "that target: an image file, read when the model is fitted; or training, for the most typical of up to 64 "
+            "training normals",
+            "whoever has no slide at hand that is well stained needs none; the deep perceptual autoencoder's paper has "
+            "one",
         ),
         "foreground": Option(
             "none",

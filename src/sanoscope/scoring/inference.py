@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from sanoscope.networks.folding import folded
 from sanoscope.networks.network import Network
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
+from sanoscope.preparation.scratch import scratch_array
 from sanoscope.scoring.postprocessing import Postprocessing
 from sanoscope.scoring.scored import MAP_SCORES, Scoring, map_score
 from sanoscope.scoring.trivial import MAP_NAMES, NAMES, TrivialScores
@@ -28,6 +30,8 @@ Result = TypeVar("Result")
 BATCH = 64
 # Of larger images fewer are taken, so that memory does not grow with their size.
 BATCH_PIXELS = BATCH * 128 * 128
+# Bytes of maps that are kept in memory; more, such as those of the tiles of slides, are kept in temporary files.
+LARGEST_IN_MEMORY = 2**30
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,21 @@ class Inference:
         Args:
             pictures: What to score.
             all_maps: Keep every map, the trivial ones last, and the foreground.
+
+        Raises:
+            DataError: If the maps need more than ``LARGEST_IN_MEMORY``, and the cache folder has no room for them.
         """
         shape = (len(pictures), self.preparation.image_size, self.preparation.image_size)
         kept = self.scoring.map_names if all_maps else self.scoring.map_names[:1]
         # A method that does not say where is not compared with others that do.
         all_maps = all_maps and bool(kept)
         scores = {name: np.empty(len(pictures)) for name in (*self.scoring.names, *NAMES)}
-        maps = {name: np.empty(shape, np.float32) for name in (*kept, *(MAP_NAMES if all_maps else ()))}
+        names = (*kept, *(MAP_NAMES if all_maps else ()))
+        new = scratch_array if len(names) * math.prod(shape) * 4 > LARGEST_IN_MEMORY else np.zeros
+        maps = {name: new(shape, np.float32) for name in names}
         # Scores of other maps, and of maps that change once all are there, are taken at the end.
         later = self.postprocessing.active or all_maps
-        looked_at = np.ones(shape, bool) if later else None
+        looked_at = new(shape, bool) if later else None
 
         def score(rows: np.ndarray, images: Tensor, inside: Tensor | None) -> None:
             scored = self.scoring(self.network, images, inside)
@@ -107,8 +116,8 @@ class Inference:
                 scores[name][rows] = array
             within = self.scoring.looked_at(inside)
             mask = None if within is None else within.cpu().numpy()
-            if looked_at is not None and mask is not None:
-                looked_at[rows] = mask
+            if looked_at is not None:
+                looked_at[rows] = True if mask is None else mask
             for name in kept:
                 found = scored.maps[name].cpu().numpy()
                 if self.postprocessing.active:
@@ -126,20 +135,28 @@ class Inference:
                 map_scores[name] = self._scores_of(maps[name], looked_at)
         if self.postprocessing.active:
             scores |= map_scores[kept[0]]
-        return BatchResult(scores, maps, map_scores, self._foreground(pictures) if all_maps else None)
+        return BatchResult(scores, maps, map_scores, self._foreground(pictures, new) if all_maps else None)
 
     def _scores_of(self, maps: np.ndarray, looked_at: np.ndarray) -> dict[str, np.ndarray]:
         """Those of the scores ``(N,)`` that are taken from a map, for maps ``(N, H, W)``, by name."""
-        values, inside = torch.from_numpy(maps), torch.from_numpy(looked_at)
-        names = [name for name in self.scoring.names if name in MAP_SCORES]
-        return {name: map_score(name, values, inside).double().numpy() for name in names}
+        scores = {name: np.empty(len(maps)) for name in self.scoring.names if name in MAP_SCORES}
+        for rows in self._batches(len(maps)):
+            values, inside = torch.from_numpy(maps[rows]), torch.from_numpy(looked_at[rows])
+            for name, array in scores.items():
+                array[rows] = map_score(name, values, inside).numpy()
+        return scores
 
-    def _foreground(self, pictures: Pictures) -> np.ndarray | None:
-        """What belongs to the body in each picture, ``(N, H, W)`` bool; None where everything does."""
-        found = [
-            foreground for rows in self._batches(len(pictures)) if (foreground := pictures.batch(rows)[1]) is not None
-        ]
-        return np.concatenate(found) if found else None
+    def _foreground(self, pictures: Pictures, new: Callable[..., np.ndarray]) -> np.ndarray | None:
+        """What belongs to the body in each picture, ``(N, H, W)`` bool made by ``new``; None where everything does."""
+        found = None
+        for rows in self._batches(len(pictures)):
+            foreground = pictures.batch(rows)[1]
+            if foreground is None:
+                return None
+            if found is None:
+                found = new((len(pictures), *foreground.shape[1:]), bool)
+            found[rows] = foreground
+        return found
 
     def learn(self, pictures: Pictures) -> dict[str, np.ndarray]:
         """What scoring finds out of training normals, in the arithmetic that it scores in."""

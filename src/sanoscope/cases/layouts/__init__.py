@@ -10,6 +10,7 @@ from typing import Protocol
 
 from sanoscope.cases.case import Cases
 from sanoscope.cases.layouts import (
+    array_file,
     brats,
     breast_histopathology,
     camelyon_tiles,
@@ -64,6 +65,7 @@ _IN_ORDER: tuple[Layout, ...] = (
     kaggle_3m,
     mvtec,
     medmnist,
+    array_file,
     camelyon_tiles,
     class_folders,
     folder,

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sanoscope.cases.dicom import begins_like_dicom
 from sanoscope.cases.layouts.groups import listed
 from sanoscope.cases.readers import is_read, is_volume, read_types
 from sanoscope.cases.suffixes import suffix_of
@@ -37,6 +38,7 @@ class Listing:
 def list_images(folder: Path, left_out: Container[str] = ()) -> Listing:
     """All files of a type that is read, at any depth; links are followed, each folder entered once.
 
+    Files whose suffix says nothing are read where they begin like DICOM, as scanners name them with numbers alone.
     Hidden files and folders (``.name``, ``__MACOSX``) and files of other types are passed over and counted.
 
     Args:
@@ -52,7 +54,7 @@ def list_images(folder: Path, left_out: Container[str] = ()) -> Listing:
     for file in _files(folder, left_out):
         if _is_hidden(file.rpartition("/")[2]):
             hidden += 1
-        elif is_read(file):
+        elif is_read(file) or begins_like_dicom(folder / file):
             images.append(file)
         else:
             others[suffix_of(file) or "without suffix"] += 1
@@ -67,7 +69,8 @@ def list_images(folder: Path, left_out: Container[str] = ()) -> Listing:
 
 def holds_images(folder: Path) -> bool:
     """Whether any image lies below a folder; stops at the first."""
-    return any(is_read(file) and not _is_hidden(file.rpartition("/")[2]) for file in _files(folder))
+    visible = (file for file in _files(folder) if not _is_hidden(file.rpartition("/")[2]))
+    return any(is_read(file) or begins_like_dicom(folder / file) for file in visible)
 
 
 def sub_folders(folder: Path) -> list[Path]:

@@ -1,4 +1,7 @@
-"""A CSV with one row an image or volume: ``path,label,mask,subject,split``, of which only ``path`` is required."""
+"""A CSV with one row an image or volume: ``path,label,mask,subject,split``, of which only ``path`` is required.
+
+The path of a folder stands for the one DICOM volume in it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sanoscope.cases.case import AXES, SPLITS, Case, Cases, VolumeSlice
+from sanoscope.cases.case import AXES, SPLITS, Case, Cases, SlideTile, VolumeSlice
+from sanoscope.cases.dicom import is_dicom
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups, listed
 from sanoscope.cases.layouts.listing import names_of, position_of
 from sanoscope.cases.readers import is_read, is_volume, unread
 from sanoscope.cases.slicing import Slicing
-from sanoscope.cases.suffixes import suffix_of
+from sanoscope.cases.suffixes import DICOM, suffix_of
 from sanoscope.cases.volume_files import read_grid
 from sanoscope.errors import DataError, ImageError, nearest
 
@@ -22,7 +26,9 @@ name = "manifest"
 
 FILE_NAME = "manifest.csv"  # what is looked for in a folder
 FILES = ("path", "mask", "foreground")  # columns that name files
-COLUMNS = (*FILES, "label", "subject", "split", "group", "name", "x", "y", "axis", "index")
+OUTLINES = (".xml", ".geojson")  # what masks of slides are
+TILE = ("tile_x", "tile_y", "tile_side", "tile_size")  # as ``SlideTile``
+COLUMNS = (*FILES, "label", "subject", "split", "group", "name", "x", "y", "axis", "index", *TILE)
 # As spreadsheets and pandas also write them: a column of integers with gaps comes out as 0.0 and 1.0.
 LABEL_WORDS = {"0": 0, "0.0": 0, "normal": 0, "1": 1, "1.0": 1, "abnormal": 1}
 
@@ -47,7 +53,7 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """The rows as cases, paths relative to the CSV's folder.
 
     Besides the five columns, ``foreground`` (a file), ``group`` (what the label is called), ``name``, ``x`` and
-    ``y`` are understood, and ``axis`` and ``index`` for one slice of a volume.
+    ``y`` are understood, ``axis`` and ``index`` for one slice of a volume, and ``TILE`` for one tile of a slide.
 
     Raises:
         DataError: The file is empty, has no ``path`` column, names a file that does not exist or is of a type
@@ -69,6 +75,7 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
             mask=file.parent / row["mask"] if row["mask"] else None,
             position=_position(file, row, case_name),
             slice=_slice(file, row),
+            tile=_tile(file, row),
             foreground=file.parent / row["foreground"] if row["foreground"] else None,
         )
         for row, case_name, (label, group) in zip(rows, names, labels, strict=True)
@@ -127,7 +134,8 @@ def _labels(file: Path, rows: list[Row], normal: str | None) -> list[tuple[int |
 def _names(file: Path, rows: list[Row]) -> list[str]:
     """The names given, or those that the paths give."""
     files = [os.path.normpath(row["path"]) for row in rows]
-    images = [(path, row["axis"], row["index"]) for path, row in zip(files, rows, strict=True)]
+    parts = ("axis", "index", *TILE)
+    images = [(path, *(row[column] for column in parts)) for path, row in zip(files, rows, strict=True)]
     repeated = [image for image, times in Counter(images).items() if times > 1]
     if repeated:
         numbers = [str(row.number) for row, image in zip(rows, images, strict=True) if image == repeated[0]]
@@ -179,7 +187,7 @@ def _slice(file: Path, row: Row) -> VolumeSlice | None:
     path = file.parent / row["path"]
     if not (axis or index):
         return None
-    if axis not in AXES or not index.isdecimal() or not is_volume(path):
+    if axis not in AXES or not index.isdecimal() or not (is_volume(path) or is_dicom(path)):
         found = f"axis '{axis}', index '{index}' of '{row['path']}'"
         raise DataError(f"{file}, row {row.number}: {found} is no slice; give {', '.join(AXES)} and a whole number")
     try:
@@ -191,22 +199,51 @@ def _slice(file: Path, row: Row) -> VolumeSlice | None:
     return VolumeSlice(axis, int(index), count)
 
 
+def _tile(file: Path, row: Row) -> SlideTile | None:
+    """The tile that a row names; None for anything else."""
+    values = [row[column] for column in TILE]
+    if not any(values):
+        return None
+    try:
+        x, y, side, size = map(int, values)
+    except ValueError as error:
+        found = ", ".join(f"{column} '{value}'" for column, value in zip(TILE, values, strict=True))
+        raise DataError(f"{file}, row {row.number}: {found} are no whole numbers; give all four") from error
+    if side < 1 or size < 1:
+        raise DataError(f"{file}, row {row.number}: a tile of {side} pixels read at {size}; both must be above 0")
+    return SlideTile(x, y, side, size)
+
+
 def _check_files(file: Path, rows: list[Row], cases: list[Case]) -> None:
     missing = []
     for row, case in zip(rows, cases, strict=True):
+        kinds = {}
         for column, path in zip(FILES, (case.path, case.mask, case.foreground), strict=True):
             if path is None:
                 continue
-            if not is_read(path):
-                raise DataError(f"{file}, row {row.number}: '{row[column]}': {unread(suffix_of(path))}")
-            if is_volume(path) != is_volume(row["path"]):
-                kinds = "a volume and an image" if is_volume(path) else "an image and a volume"
-                raise DataError(
-                    f"{file}, row {row.number}: '{row[column]}' and '{row['path']}' are {kinds}; give two of a kind"
-                )
-            if not path.exists():
+            kinds[column] = _kind(path)
+            if not path.exists() and (kinds[column] or not suffix_of(path)):
                 missing.append((row.number, row[column]))
+            elif not kinds[column]:
+                raise DataError(f"{file}, row {row.number}: '{row[column]}': {unread(suffix_of(path))}")
+            elif {kinds[column], kinds["path"]} == {"a volume", "an image"}:
+                raise DataError(
+                    f"{file}, row {row.number}: '{row[column]}' and '{row['path']}' are {kinds[column]} and "
+                    f"{kinds['path']}; give two of a kind"
+                )
     if missing:
         number, first = missing[0]
         count = f"{len(missing)} of the files named do not exist"
         raise DataError(f"{file}: {count}, the first in row {number}: '{first}'; paths start at its folder")
+
+
+def _kind(path: Path) -> str:
+    """What a file is; a folder is the volume whose DICOM files it has, a DICOM file an image or a volume."""
+    suffix = suffix_of(path)
+    if suffix in OUTLINES:
+        return "outlines"
+    if is_volume(path) or path.is_dir():
+        return "a volume"
+    if suffix not in DICOM and is_read(path):
+        return "an image"
+    return "DICOM" if is_dicom(path) else ""

@@ -10,21 +10,32 @@ from pathlib import Path
 import numpy as np
 
 from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.grid import naming
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups
+from sanoscope.cases.npy import ArrayFile
 from sanoscope.cases.readers import is_read
 from sanoscope.cases.slicing import Slicing
 from sanoscope.cases.suffixes import suffix_of
-from sanoscope.errors import DataError
+from sanoscope.errors import DataError, ImageError
 
 name = "medmnist"
 
+PARTS = ("train", "val", "test")
+LARGEST_PART = 16 * 2**30  # bytes: the training images of PathMNIST have 13.5 GB at 224 × 224
+
 
 def recognises(path: Path) -> bool:
-    """An ``.npz`` file, or a folder with a single one and no images beside it."""
+    """An ``.npz`` file with the images of a part, or a folder with such a one and no images beside it."""
     if path.is_dir():
-        files = [file for file in path.iterdir() if file.is_file()]
-        return [suffix_of(file) for file in files].count(".npz") == 1 and not any(map(is_read, files))
-    return path.suffix.lower() == ".npz"
+        files = [file for file in path.iterdir() if file.is_file() and is_read(file)]
+        return len(files) == 1 and recognises(files[0])
+    if suffix_of(path) != ".npz" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return any(f"{part}_images" in ArrayFile(stream, ".npz").names for part in PARTS)
+    except Exception:  # a broken archive, which raises every kind of exception, does not tell
+        return False
 
 
 def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
@@ -56,14 +67,16 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
 def _arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Images and labels of each part of the file."""
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except Exception as error:  # a broken archive raises errors of zipfile, zlib, pickle and numpy
-        raise DataError(f"{file}: cannot be read as .npz ({' '.join(str(error).split())})") from error
-    parts = [part for part in ("train", "val", "test") if f"{part}_images" in arrays]
-    if not parts or any(f"{part}_labels" not in arrays for part in parts):
-        keys = ", ".join(sorted(arrays)) or "none"
-        raise DataError(f"{file}: no MedMNIST file; it needs train_images, train_labels and so on, not {keys}")
+        with naming(file), file.open("rb") as stream:
+            archive = ArrayFile(stream, ".npz")
+            parts = [part for part in PARTS if f"{part}_images" in archive.names]
+            if not parts or any(f"{part}_labels" not in archive.names for part in parts):
+                found = ", ".join(sorted(archive.names)) or "none"
+                raise ImageError(f"no MedMNIST file; it needs train_images, train_labels and so on, not {found}")
+            keys = [f"{part}_{what}" for part in parts for what in ("images", "labels")]
+            arrays = {key: archive.read(key, LARGEST_PART) for key in keys}
+    except ImageError as error:
+        raise DataError(str(error)) from error
     images = {part: arrays[f"{part}_images"] for part in parts}
     labels = {part: arrays[f"{part}_labels"] for part in parts}
     for part in parts:
