@@ -244,7 +244,7 @@ def bombs() -> dict[str, tuple[str, bytes]]:
     small = nib.Nifti1Image(STACK, AFFINE).to_bytes()
     npy = _npy(np.zeros((1, 1), np.uint8))
     lying = npy.replace(b"(1, 1), }        ", b"(40000, 40000), }")
-    assert len(lying) == len(npy) and lying != npy
+    assert lying != npy
     stack = _npy(np.zeros((1, 1, 9), np.uint8)).replace(b"(1, 1, 9), }         ", b"(99999, 999, 99), }  ")
     return {
         "png of 30000²": (".png", _png(30000, 30000, 8, 0, bytes(2**24))),

@@ -20,7 +20,6 @@ import signal
 import sys
 import warnings
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 

@@ -106,10 +106,12 @@ def test_no_patient_is_named(tmp_path: Path) -> None:
     file = get_testdata_file("CT_small.dcm", read=True)
     file.PatientName, file.PatientID = "Doe^Jane", "MRN-4711"
     file.save_as(tmp_path / "scans" / "slice.dcm")
+    file.SOPInstanceUID, file.SeriesInstanceUID = "1.2.3", "1.2.4"
+    file.save_as(tmp_path / "scans" / "without-suffix")
     done = sanoscope("inspect", tmp_path / "scans", "--json", "--out", tmp_path / "found")
     assert done.code == 0
     page = (tmp_path / "found" / "inspect.html").read_text()
     for text in (done.out, done.err, page):
         assert "MRN-4711" not in text
         assert "Doe^Jane" not in text
-    assert json.loads(done.out)["headers"]["Modality"] == {"CT": 1}
+    assert json.loads(done.out)["headers"]["Modality"] == {"CT": 2}

@@ -7,6 +7,7 @@ import logging
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydicom import Dataset, FileDataset, Sequence, dcmread, dcmwrite
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import apply_color_lut, apply_modality_lut
 from pydicom.uid import (
+    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -126,6 +128,20 @@ def test_compressed_without_loss(uid: str) -> None:
     np.testing.assert_array_equal(read_dicom(gzip.compress(content_of(dataset))), stored)
 
 
+def test_damaged_run_lengths_do_not_panic(capfd: pytest.CaptureFixture[str]) -> None:
+    dataset = image_file(np.random.default_rng(0).integers(0, 3, (16, 16)).astype(np.uint16))
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        broken = bytearray(frame)
+        broken[generator.integers(64, len(frame))] = generator.integers(128)
+        dataset.PixelData = encapsulate([bytes(broken)])
+        with suppress(ImageError):
+            read_dicom(content_of(dataset))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("explicit", [True, False])
 def test_without_preamble_and_meta_information(explicit: bool) -> None:
     dataset = image_file(STORED)
@@ -178,6 +194,14 @@ def test_refused_before_anything_is_decoded(mutate: Callable[[FileDataset], None
     dataset = image_file(STORED)
     mutate(dataset)
     with pytest.raises(ImageError, match=message):
+        read_dicom(content_of(dataset))
+
+
+def test_videos_are_refused() -> None:
+    dataset = image_file(STORED)
+    dataset.PixelData = encapsulate([b"\0\0"])
+    dataset.file_meta.TransferSyntaxUID = MPEG2MPML
+    with pytest.raises(ImageError, match=r"its pixels \(MPEG2 .*\) are not read; save it without compression"):
         read_dicom(content_of(dataset))
 
 

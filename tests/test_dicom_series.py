@@ -358,6 +358,14 @@ def test_a_manifest_names_files_and_folders(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_case(read_cases(tmp_path)[0]).squeeze(), dcmread(files[2]).pixel_array)
 
 
+def test_a_series_with_masks_of_single_images_stays_images(tmp_path: Path) -> None:
+    files = write_series(tmp_path, voxels(), AXIAL)
+    (tmp_path / "003_mask.dcm").write_bytes(files[0].read_bytes())
+    cases = read_cases(tmp_path)
+    assert [case.name for case in cases] == [f"{k:03d}" for k in range(6)]
+    assert [case.mask is not None for case in cases] == [k == 3 for k in range(6)]
+
+
 def test_images_of_a_series_agree(tmp_path: Path) -> None:
     from dataclasses import replace
 

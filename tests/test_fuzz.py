@@ -13,10 +13,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import fuzz_seeds
-import fuzz_worker
 import pytest
 
+import fuzz_seeds
+import fuzz_worker
 from sanoscope.errors import DataError
 
 COPIES = int(os.environ.get("SANOSCOPE_FUZZ_COPIES", "3200"))

@@ -122,6 +122,7 @@ def spotless(tmp_path_factory: pytest.TempPathFactory) -> Inspection:
 def test_of_a_clean_collection_nothing_is_suspicious(spotless: Inspection) -> None:
     assert spotless.suspicions == []
     assert spotless.refused == []
+    assert spotless.notes == ()
     assert (spotless.layout, spotless.cases, spotless.read, spotless.files, spotless.subjects) == (
         "manifest",
         COUNT,
@@ -161,6 +162,14 @@ def test_one_class_only(label: int, tmp_path: Path) -> None:
     (found,) = inspect(write(tmp_path / "images", items)).suspicions
     assert found.kind == "one class"
     assert ("nothing to learn from" in found.message) == bool(label)
+
+
+def test_a_split_without_normals_to_train_on(tmp_path: Path) -> None:
+    items = [spoil(item, split="test") if item.label == 0 else item for item in clean()]
+    items = [spoil(item, subject=f"patient{i}") for i, item in enumerate(items)]
+    found = inspect(write(tmp_path / "images", items))
+    assert kinds(found).keys() == {"no training side"}
+    assert "--split subject" in found.command
 
 
 @pytest.mark.parametrize(
@@ -268,8 +277,9 @@ def test_volumes_tell_spacing_and_the_slices_and_axis_that_suit(tmp_path: Path) 
     assert kinds(found).keys() == {"nearly constant"}
     assert found.options["data.slices"] == "2:-3"
     assert found.options["preparation.foreground"] == "nonzero"
-    assert found.options["preparation.intensity"] == "percentiles"
+    assert found.options["preparation.intensity"] == "maximum"
     assert found.options["preparation.statistics"] == "volume"
+    assert get_recipe("conv-vae").with_options(found.options_for(get_recipe("conv-vae"))).build("preparation")
     assert "data.axis" not in found.options
     again = inspect(tmp_path / "scans", slicing=Slicing(slices="5:-5"))
     assert again.suspicions == []
@@ -400,6 +410,7 @@ def test_arrays_are_inspected_too() -> None:
     found = inspect(images)
     assert found.formats[0].kind == "array"
     assert (found.cases, found.files, found.labels) == (12, 0, {"unlabelled": 12})
+    assert [note.partition(":")[0] for note in found.notes] == ["subjects are unknown", "no image has a label"]
     split = inspect(hold_out(brain_phantoms(6, 4, size=64, seed=0).cases()))
     assert sum(sum(labels.values()) for labels in split.splits.values()) == 24
 
@@ -458,3 +469,25 @@ def test_brain_volumes_and_copies(real_data: Path) -> None:
     assert found.options["preparation.foreground"] == "nonzero"
     copies = inspect(real_data / "brain_mri").copies
     assert len(copies) == 25
+
+
+@pytest.mark.real_data
+def test_hospital_files(real_data: Path) -> None:
+    found = inspect(real_data / "formats" / "dicom")
+    assert found.headers["Modality"]["MR"] >= 8
+    assert "MR_truncated" in dict(found.refused)
+    assert all(reason.startswith(str(real_data)) for _, reason in found.refused)
+    four_dimensions = dict(inspect(real_data / "formats" / "nifti").refused)["functional"]
+    assert "has 4 dimensions" in four_dimensions
+
+
+@pytest.mark.real_data
+def test_slides(real_data: Path) -> None:
+    pytest.importorskip("openslide")
+    found = inspect(real_data / "formats" / "wsi")
+    told = {slide["slide"]: slide for slide in found.slides}["cmu_small_region.svs"]
+    assert (told["size"], told["objective"], told["vendor"]) == ([2220, 2967], 20, "aperio")
+    assert ("slide", ".svs") in {(one.kind, one.suffix) for one in found.formats}
+    refused = dict(found.refused)
+    assert {"broken", "unopenable"} <= refused.keys()
+    assert "set data.objective" in refused["tcga-cr-7395-01a-01-ts1"]

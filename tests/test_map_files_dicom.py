@@ -218,6 +218,24 @@ def test_slices_that_were_not_scored_are_0(tmp_path: Path) -> None:
     assert dcmread(seg_file).NumberOfFrames == 2
 
 
+def test_slices_of_unknown_thickness_are_as_thick_as_they_are_apart(tmp_path: Path) -> None:
+    files = ct_series(tmp_path / "ct", GRIDS["axial"], SliceThickness=None)
+    cases, maps = sliced(files[0], random_values(), GRIDS["axial"], "axial")
+    for file in write_dicom("ct", cases, maps, range(len(cases)), tmp_path, identified=False):
+        measures = dcmread(file).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (3, 3)
+
+
+def test_directions_may_differ_in_their_last_digits(tmp_path: Path) -> None:
+    files = ct_series(tmp_path / "ct", GRIDS["axial"])
+    dataset = dcmread(files[1])
+    dataset.ImageOrientationPatient = ["1", "0.00001", "0", "-0.00001", "1", "0"]
+    dataset.save_as(files[1])
+    cases, maps = sliced(files[0], random_values(), GRIDS["axial"], "axial")
+    map_file, _ = write_dicom("ct", cases, maps, range(len(cases)), tmp_path, identified=False)
+    assert dcmread(map_file).NumberOfFrames == len(files)
+
+
 def enhanced(affine: np.ndarray, order: list[int], shared: bool) -> Dataset:
     """An Enhanced MR file whose frames are the slices of a volume in some order."""
     common, frames = [], []
@@ -265,6 +283,17 @@ def test_frames_of_one_file_in_whatever_order(tmp_path: Path, shared: bool) -> N
             assert [float(x) for x in group.PlanePositionSequence[0].ImagePositionPatient] == expected
 
 
+def test_a_file_of_one_frame(tmp_path: Path) -> None:
+    file = tmp_path / "enhanced.dcm"
+    enhanced(GRIDS["oblique"], [1], shared=False).save_as(file)
+    values = np.random.default_rng(4).random((SHAPE[1], SHAPE[0])).astype(np.float32)
+    written = write_dicom("mr", Cases([Case("mr", file)]), heatmaps([values]), [0], tmp_path, identified=False)
+    for dataset, expected in zip(map(dcmread, written), (values, values > 0.7), strict=True):
+        found, there = on_grid(dataset, dataset.pixel_array.reshape(1, *values.shape), GRIDS["oblique"])
+        np.testing.assert_array_equal(found[:, :, 1].T, expected)
+        assert there.any(axis=(0, 1)).tolist() == [False, True, False, False]
+
+
 def x_ray(folder: Path, pixels: np.ndarray, **elements: object) -> Path:
     """An image of its own that says nothing of its place."""
     file = folder / "x_ray.dcm"
@@ -279,9 +308,17 @@ def x_ray(folder: Path, pixels: np.ndarray, **elements: object) -> Path:
     return file
 
 
-@pytest.mark.parametrize("spacing", [{}, {"PixelSpacing": ["0.2", "0.3"]}])
-def test_an_x_ray(tmp_path: Path, spacing: dict[str, object]) -> None:
-    file = x_ray(tmp_path, np.zeros((6, 9), np.uint16), **spacing)
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"PixelSpacing": ["0.2", "0.3"]},
+        {"PixelSpacing": ["0.2", "0.3"], "ImagePositionPatient": [0, 0, 0], "FrameOfReferenceUID": "1.2.3"},
+    ],
+    ids=["nothing", "spacing", "half a place"],
+)
+def test_an_x_ray(tmp_path: Path, told: dict[str, object]) -> None:
+    file = x_ray(tmp_path, np.zeros((6, 9), np.uint16), **told)
     values = np.random.default_rng(2).random((6, 9)).astype(np.float32)
     written = write_dicom("x", Cases([Case("x", file)]), heatmaps([values]), [0], tmp_path, identified=False)
     parametric, segmentation = map(dcmread, written)
@@ -292,8 +329,8 @@ def test_an_x_ray(tmp_path: Path, spacing: dict[str, object]) -> None:
         assert "PlaneOrientationSequence" not in dataset.SharedFunctionalGroupsSequence[0]
     assert parametric.FrameOfReferenceUID
     assert "FrameOfReferenceUID" not in segmentation
-    np.testing.assert_array_equal(highdicom.imread(written[0]).get_frame(1), values)
-    np.testing.assert_array_equal(highdicom.imread(written[1]).get_frame(1), values > 0.7)
+    np.testing.assert_array_equal(highdicom.imread(written[0]).pixel_array.reshape(6, 9), values)
+    np.testing.assert_array_equal(highdicom.seg.segread(written[1]).get_frame(1), values > 0.7)
 
 
 @pytest.mark.real_data
@@ -371,10 +408,16 @@ def test_identified_results_are_the_patients(written: Callable[..., tuple[list[P
         assert "DeidentificationMethod" not in dataset
 
 
-def test_names_in_other_characters(written: Callable[..., tuple[list[Path], list[Path]]]) -> None:
-    results, _ = written(identified=True, SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jürgen")
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [("ISO_IR 100", "Müller^Jürgen"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう")],
+)
+def test_names_in_other_characters(
+    written: Callable[..., tuple[list[Path], list[Path]]], characters: str | list[str], name: str
+) -> None:
+    results, _ = written(identified=True, SpecificCharacterSet=characters, PatientName=name)
     for dataset in map(dcmread, results):
-        assert str(dataset.PatientName) == "Müller^Jürgen"
+        assert str(dataset.PatientName) == name
         assert dataset.SpecificCharacterSet == "ISO_IR 192"
 
 
@@ -448,7 +491,7 @@ def test_sources_that_nothing_can_refer_to(tmp_path: Path, missing: str) -> None
 def test_series_without_a_frame_of_reference(tmp_path: Path) -> None:
     files = ct_series(tmp_path / "ct", GRIDS["axial"], FrameOfReferenceUID=None)
     cases, maps = sliced(files[0], random_values(), GRIDS["axial"], "axial")
-    with pytest.raises(ImageError, match=r"000\.dcm: there are no DICOM results of it \(highdicom: .*Frame [Oo]f Ref"):
+    with pytest.raises(ImageError, match=r"000\.dcm: there are no DICOM results of it \(it has no FrameOfRef"):
         write_dicom("ct", cases, maps, [0], tmp_path, identified=False)
 
 
@@ -470,11 +513,44 @@ def test_pictures_in_colour(tmp_path: Path, kind: str) -> None:
         assert (dataset.pixel_array == 1).all()
 
 
+def test_one_map_of_a_file_of_several_frames(tmp_path: Path) -> None:
+    file = x_ray(tmp_path, np.zeros((4, 6, 9), np.uint8), SOPClassUID=UltrasoundImageStorage, NumberOfFrames=4)
+    maps = heatmaps([np.ones((6, 9), np.float32)])
+    with pytest.raises(ImageError, match=r"x_ray\.dcm: there are no DICOM results of it \(it has several frames"):
+        write_dicom("us", Cases([Case("us", file)]), maps, [0], tmp_path, identified=False)
+
+
+def test_a_map_of_another_size(tmp_path: Path) -> None:
+    file = x_ray(tmp_path, np.zeros((6, 9), np.uint8))
+    maps = heatmaps([np.ones((5, 9), np.float32)])
+    with pytest.raises(ImageError, match=r"x_ray\.dcm: there are no DICOM results of it \(highdicom: "):
+        write_dicom("x", Cases([Case("x", file)]), maps, [0], tmp_path, identified=False)
+
+
 def test_images_of_unknown_kind(tmp_path: Path) -> None:
     file = x_ray(tmp_path, np.zeros((6, 9), np.uint8), SOPClassUID="1.2.3.4.5")
     maps = heatmaps([np.ones((6, 9), np.float32)])
     with pytest.raises(ImageError, match=r"x_ray\.dcm: there are no DICOM results.*does not know its kind"):
         write_dicom("us", Cases([Case("us", file)]), maps, [0], tmp_path, identified=False)
+
+
+def test_pseudonyms_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = x_ray(tmp_path, np.zeros((6, 9), np.uint16))
+    monkeypatch.delenv("SANOSCOPE_PSEUDONYM_KEY")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(file))
+    maps = heatmaps([np.ones((6, 9), np.float32)])
+    with pytest.raises(OptionError, match="SANOSCOPE_PSEUDONYM_KEY"):
+        write_dicom("x", Cases([Case("x", file)]), maps, [0], tmp_path, identified=False)
+    assert write_dicom("x", Cases([Case("x", file, subject="s1")]), maps, [0], tmp_path, identified=False)
+
+
+def test_a_truncated_slice_is_named(tmp_path: Path) -> None:
+    files = ct_series(tmp_path / "ct", GRIDS["axial"])
+    cases, maps = sliced(files[0], random_values(), GRIDS["axial"], "axial")
+    write_dicom("ct", cases, maps, [0], tmp_path, identified=False)
+    files[2].write_bytes(b"")
+    with pytest.raises(ImageError, match=r"002\.dcm: "):
+        write_dicom("ct", cases, maps, [0], tmp_path, identified=False)
 
 
 def test_without_highdicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

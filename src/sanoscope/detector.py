@@ -42,6 +42,8 @@ ADJUSTABLE = (
     "data.modality",
     "data.view",
     "data.identity",
+    "data.tile_size",
+    "data.magnification",
     "data.objective",
     "data.tissue",
     "data.least_tissue",

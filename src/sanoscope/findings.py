@@ -354,9 +354,10 @@ class Findings:
             identified: Let these DICOM files say who the patient is, as their sources do.
         """
         from sanoscope.findings_folder import save_findings
-        from sanoscope.map_files.writing import Wanted
 
-        return save_findings(self, Path(folder), content or self.content(), Wanted(dicom, geojson, identified))
+        return save_findings(
+            self, Path(folder), content or self.content(), dicom=dicom, geojson=geojson, identified=identified
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> Findings:

@@ -33,7 +33,15 @@ SHOWN, MONTAGES = ("image", "reconstruction", "overlay", "truth"), "montages"
 ANY_NAME: Final = "surrogateescape"
 
 
-def save_findings(findings: Findings, folder: Path, content: ReportContent, wanted: Wanted | None = None) -> Path:
+def save_findings(
+    findings: Findings,
+    folder: Path,
+    content: ReportContent,
+    *,
+    dicom: bool = False,
+    geojson: bool = False,
+    identified: bool = False,
+) -> Path:
     """Write everything; the table first, so that whatever happens later the scores are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     write_data(findings, folder)
@@ -47,7 +55,7 @@ def save_findings(findings: Findings, folder: Path, content: ReportContent, want
         if findings.has_truth:  # so that 'sanoscope evaluate' can compare every map with the masks
             save_heatmaps(findings.maps, folder)
         judged = Judged(findings.cases, findings.maps, findings.score, findings.abnormal)
-        for reason in write_maps(judged, folder, wanted):
+        for reason in write_maps(judged, folder, Wanted(dicom, geojson, identified)):
             say(f"not written: {reason}")
     write_report(content, folder / REPORT_FILE)
     return folder

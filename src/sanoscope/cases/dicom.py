@@ -3,7 +3,7 @@
 What comes out are the values that the stored numbers stand for: rescale slope and intercept or the modality's table
 are applied, padding becomes the darkest value of its frame, and higher is brighter. All levels are kept. The window
 that a header suggests is not applied: it says how an image was looked at, differs from one image to the next, and
-makes all values outside it alike; preparation chooses one scale for all images instead.
+makes all values outside it alike. Preparation chooses one scale for all images, or is told to take the window.
 
 MONOCHROME1 shows low values bright. Such values are reflected within the range that the stored bits can have, after
 the rescale, which comes to the same as before it. The Hounsfield units of CT and the activity of PET mean something
@@ -16,16 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sanoscope.cases.dicom_header import (
-    begins_like_dicom,
-    dataset_of,
-    discreet,
-    frame_count,
-    frame_shape,
-    group_of,
-    is_dicom,
-    numbers,
-)
+from sanoscope.cases.dicom_checks import frame_count, frame_shape
+from sanoscope.cases.dicom_header import begins_like_dicom, dataset_of, discreet, group_of, is_dicom, numbers
 from sanoscope.cases.dicom_syntax import check_frames, check_syntax, syntax_of
 from sanoscope.cases.suffixes import DICOM
 from sanoscope.errors import ImageError
@@ -36,6 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["SUFFIXES", "begins_like_dicom", "frames_of", "is_dicom", "read_dicom", "window_of"]
 
 SUFFIXES = DICOM
+# Where ``window_of`` looks.
+WINDOW_ELEMENTS = (
+    "WindowCenter",
+    "WindowWidth",
+    "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence",
+)
 IN_UNITS = ("CT", "PT")  # modalities whose values are not a matter of display
 # What integers become where they no longer fit the type that they are stored in.
 INTEGERS = (np.int16, np.uint16, np.int32, np.uint32, np.int64)
@@ -89,10 +88,13 @@ def window_of(dataset: Dataset) -> tuple[float, float] | None:
 def _decoded(dataset: Dataset) -> np.ndarray:
     """The stored numbers of all frames, ``(F, H, W)`` or ``(F, H, W, 3)`` in RGB, without unused bits."""
     from pydicom.pixels import pixel_array
+    from pydicom.uid import RLELossless
 
     rows, columns, samples = frame_shape(dataset)
     shape = (frame_count(dataset), rows, columns, samples)[: 3 + (samples > 1)]
-    pixels = pixel_array(dataset)
+    # On a damaged file the other decoder of run lengths, in Rust, panics, which is no Exception and is printed.
+    plugin = "pydicom" if dataset.file_meta.TransferSyntaxUID == RLELossless else ""
+    pixels = pixel_array(dataset, decoding_plugin=plugin)
     pixels = pixels[: shape[0]] if pixels.ndim == len(shape) else pixels[None]  # there may be frames to spare
     if pixels.shape != shape:
         raise ImageError(f"decoded pixels have the shape {pixels.shape}, where the header tells {shape}")
@@ -138,10 +140,12 @@ def _rescaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < 2**31
     if not whole or values.dtype.kind not in "ui" or values.dtype.itemsize > 4:
         return (values * slope + intercept).astype(np.float32)
-    exact = values.astype(np.int64) * int(slope) + int(intercept)
-    low, high = exact.min(), exact.max()
-    fitting = (kind for kind in (values.dtype, *INTEGERS) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
-    return exact.astype(next(fitting))
+    ends = sorted(int(value) * int(slope) + int(intercept) for value in (values.min(), values.max()))
+    largest = max(abs(int(values.min())), abs(int(values.max()))) * abs(slope) + abs(intercept)
+    exact = values.astype(np.int32 if largest < 2**31 else np.int64) * int(slope) + int(intercept)
+    limits = {kind: np.iinfo(kind) for kind in (values.dtype, *map(np.dtype, INTEGERS))}
+    fitting = next(kind for kind, limit in limits.items() if limit.min <= ends[0] and ends[1] <= limit.max)
+    return exact.astype(fitting, copy=False)
 
 
 def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -42,7 +42,8 @@ def with_series(cases: Cases, slicing: Slicing) -> Cases:
     names = _names(cases, members)
     first_of = {indices[0]: file for file, indices in members.items()}
     merged = {i for indices in members.values() for i in indices}
-    with_volume = {_series_key(cases[i], found[i]) for i in merged}
+    # Of a manifest's files, each is meant.
+    with_volume = {_series_key(cases[i], found[i]) for i in merged} if cases.layout != "manifest" else set()
     notes = _Notes()
     result: list[Case] = []
     for i, case in enumerate(cases):
@@ -98,12 +99,20 @@ def _only_volume(folder: Path) -> Found:
 def _members(cases: Cases, found: dict[int, Found]) -> dict[Path, list[int]]:
     """The indices of the cases that are put together, by the first file of their volume."""
     members: defaultdict[Path, list[int]] = defaultdict(list)
+    single: defaultdict[Path, list[int]] = defaultdict(list)
+    marked: set[Path] = set()
     for i, one in found.items():
         path = cases[i].path
-        # Of a manifest's rows, a file is what it says, and a folder all that is in it.
-        alone = path is not None and not path.is_dir() and (cases.layout == "manifest" or _is_marked(cases[i]))
-        if one.volume and (one.volume.frames or not alone):
-            members[one.volume.files[0]].append(i)
+        if one.volume is None or path is None:
+            continue
+        first = one.volume.files[0]
+        # A folder that a manifest names is all of its volume, as is a file of several frames.
+        whole = one.volume.frames or path.is_dir()
+        (members if whole else single)[first].append(i)
+        if not whole and _is_marked(cases[i]):
+            marked.add(first)
+    if cases.layout != "manifest":  # of which a file is what it says
+        members |= {first: indices for first, indices in single.items() if first not in marked}
     return members
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sanoscope.cases.dicom_checks import frame_count, frame_shape
 from sanoscope.cases.dicom_geometry import SAME_PLACE, Plane, distances, plane_of, spacing_of
-from sanoscope.cases.dicom_header import DAMAGED, discreet, frame_count, frame_shape, headers_of, numbers
+from sanoscope.cases.dicom_header import DAMAGED, discreet, headers_of, numbers
 from sanoscope.cases.layouts.groups import listed
 
 # What tells images at the same place apart, the outermost first.

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from sanoscope.cases.compression import GZIP_MAGIC
-from sanoscope.cases.limits import LARGEST_BYTES, LARGEST_IMAGE_BYTES
+from sanoscope.cases.dicom_checks import CHECKED, check_kind, check_length, check_size, frame_count, too_large
+from sanoscope.cases.limits import LARGEST_IMAGE_BYTES
 from sanoscope.cases.suffixes import DICOM, suffix_of
 from sanoscope.errors import ImageError
 
@@ -33,31 +34,7 @@ DEFLATED = b"1.2.840.10008.1.2.1.99"
 META_LENGTH = b"\x02\0\0\0UL\4\0"  # the element that tells how long the meta information is, before its value
 META_BYTES = 4096  # more than meta information has
 DAMAGED = "the header is damaged; check that the file is whole"
-SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
-
-# What files hold that are no images, by how the UID of their SOP class begins (PS3.4, B.5 and PS3.6, A).
-STORAGE = "1.2.840.10008.5.1.4.1.1."
-NO_IMAGES = {
-    "1.2.840.10008.1.3.10": "a DICOMDIR, a table of contents; give the folder that it is in",
-    f"{STORAGE}66.": "a segmentation or registration, not an image",
-    f"{STORAGE}30": "a parametric map, computed from images; give the images",
-    f"{STORAGE}481.1": None,  # RT Image Storage is a radiograph
-    f"{STORAGE}481.2": "a radiotherapy dose, not an image",
-    f"{STORAGE}481.": "a radiotherapy plan, structure set or record, not an image",
-    f"{STORAGE}9.": "a waveform, not an image",
-    f"{STORAGE}11.": "a presentation state, not an image",
-    f"{STORAGE}88.": "a report, not an image",
-    f"{STORAGE}104.": "a document, not an image",
-}
-
-
 CODECS = ("pylibjpeg", "libjpeg", "openjpeg", "rle")  # packages that log what they cannot decode
-# What the checks below look at.
-CHECKED = ("SOPClassUID", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated")
-
-
-class NotAnImageError(ImageError):
-    """A whole DICOM file that holds something else than an image."""
 
 
 @contextmanager
@@ -115,7 +92,7 @@ def dataset_of(content: bytes) -> Dataset:
     """
     with discreet(DAMAGED):
         dataset = _parsed(BytesIO(_unpacked(content)))
-        _check_length(dataset)
+        check_length(dataset)
     return dataset
 
 
@@ -151,19 +128,9 @@ def _parsed(source: IO[bytes], keywords: list[str] | None = None) -> Dataset:
     from pydicom import dcmread
 
     dataset = dcmread(source, force=True, stop_before_pixels=keywords is not None, specific_tags=keywords)
-    _check_kind(dataset)
-    _check_size(dataset)
+    check_kind(dataset)
+    check_size(dataset)
     return dataset
-
-
-def frame_count(dataset: Dataset) -> int:
-    """How many frames a file has."""
-    return int(dataset.get("NumberOfFrames") or 1)
-
-
-def frame_shape(dataset: Dataset) -> tuple[int, int, int]:
-    """Rows, columns and samples of each frame."""
-    return int(dataset.Rows), int(dataset.Columns), int(dataset.get("SamplesPerPixel") or 1)
 
 
 def group_of(dataset: Dataset, frame: int, sequence: str) -> Dataset:
@@ -189,7 +156,7 @@ def _unpacked(content: bytes) -> bytes:
         with gzip.GzipFile(fileobj=BytesIO(content)) as stream:
             content = stream.read(LARGEST_IMAGE_BYTES + 1)
         if len(content) > LARGEST_IMAGE_BYTES:
-            raise _too_large("when decompressed, the file has", LARGEST_IMAGE_BYTES)
+            raise too_large("when decompressed, the file has", LARGEST_IMAGE_BYTES)
     if not content:
         raise ImageError("the file is empty")
     start = PREAMBLE + len(MAGIC) + len(META_LENGTH)
@@ -208,57 +175,4 @@ def _check_deflated(rest: bytes) -> None:
         total += len(engine.decompress(rest, 2**24))
         rest = engine.unconsumed_tail
         if total > LARGEST_IMAGE_BYTES:
-            raise _too_large("when inflated, the file has", LARGEST_IMAGE_BYTES)
-
-
-def _too_large(what: str, limit: int) -> ImageError:
-    return ImageError(f"{what} more than the limit of {limit / 2**30:g} GiB; cut it, or check that the file is whole")
-
-
-def _check_kind(dataset: Dataset) -> None:
-    """Refuse what holds no image, in words that say what it holds."""
-    kind = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
-    if kind == SLIDE:
-        raise ImageError("is a whole slide, not an image; load_cases makes a case of each of its tiles")
-    reason = next((clause for begin, clause in NO_IMAGES.items() if kind.startswith(begin)), None)
-    if reason is not None:
-        raise NotAnImageError(f"is {reason}")
-    if "Rows" not in dataset or "Columns" not in dataset:
-        if kind:
-            raise NotAnImageError("holds no image")
-        raise ImageError("the content is no DICOM file; check that the file is whole")
-
-
-def _check_size(dataset: Dataset) -> None:
-    rows, columns, samples = frame_shape(dataset)
-    frames, bits = frame_count(dataset), int(dataset.get("BitsAllocated") or 0)
-    if min(rows, columns, frames) < 1 or bits not in (1, 8, 16, 32, 64):
-        raise ImageError(
-            f"the header tells {frames} frames of {rows} × {columns} pixels of {bits} bits; "
-            "check that the file is whole"
-        )
-    if samples not in (1, 3):
-        raise ImageError(f"{samples} samples a pixel are not read; save it as grey or RGB")
-    each = rows * columns * samples * bits // 8
-    for what, size, limit in (("frame", each, LARGEST_IMAGE_BYTES), ("file", each * frames, LARGEST_BYTES)):
-        if size > limit:
-            raise _too_large(f"the header tells a {what} of {frames} × {rows} × {columns} pixels,", limit)
-
-
-def _check_length(dataset: Dataset) -> None:
-    """Refuse a file without pixels, or with fewer bytes of them than the header says."""
-    from pydicom.uid import UID
-
-    keyword = next((name for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in dataset), None)
-    if keyword is None:
-        raise ImageError("the file ends before its pixels; copy it again")
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and UID(syntax).is_encapsulated:
-        return
-    rows, columns, samples = frame_shape(dataset)
-    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
-        samples = 2  # two pixels share their colour
-    needed = (rows * columns * samples * frame_count(dataset) * int(dataset.BitsAllocated) + 7) // 8
-    found = len(dataset[keyword].value or b"")
-    if found < needed:
-        raise ImageError(f"the file is truncated: it has {found} bytes of pixels where its header tells {needed}")
+            raise too_large("when inflated, the file has", LARGEST_IMAGE_BYTES)

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from sanoscope.cases.dicom import frames_of
+from sanoscope.cases.dicom_checks import NotAnImageError
 from sanoscope.cases.dicom_geometry import affine_of, distances, irregularities, unplaced
 from sanoscope.cases.dicom_grouping import Image, image_of, together, unlike
-from sanoscope.cases.dicom_header import NotAnImageError, begins_like_dicom, dataset_of
+from sanoscope.cases.dicom_header import begins_like_dicom, dataset_of
 from sanoscope.cases.grid import Grid, naming
 from sanoscope.cases.limits import LARGEST_BYTES
 from sanoscope.cases.suffixes import DICOM, suffix_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanoscope.cases.dicom_header import discreet, frame_count, frame_shape
+from sanoscope.cases.dicom_checks import frame_count, frame_shape
+from sanoscope.cases.dicom_header import discreet
 from sanoscope.errors import ImageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ JP2_BYTES = 4096  # a codestream in JP2 boxes begins within these
 
 
 def check_syntax(dataset: Dataset) -> None:
-    """Refuse what is compressed in a way that is not decoded here; say plainly how data without a word of it lie.
+    """Refuse what is compressed in a way that is not decoded here; note how data lie in a file that does not say.
 
     Raises:
         ImageError: It is a video or of an unknown kind, or a codec is not installed.
@@ -33,7 +34,7 @@ def check_syntax(dataset: Dataset) -> None:
         try:
             decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
         except NotImplementedError:
-            raise ImageError(f"its pixels ({syntax_of(dataset)}) are not read; convert it to JPEG 2000") from None
+            raise ImageError(f"its pixels ({syntax_of(dataset)}) are not read; save it without compression") from None
         if not decoder.is_available:
             raise ImageError(f"its pixels ({syntax_of(dataset)}) need a codec; pip install 'sanoscope[dicom]'")
 

@@ -133,7 +133,7 @@ def _from_path(path: Path, normal: str | None, layout: str | None, slicing: Slic
         raise DataError(f"{path}: neither {kinds}; give one of these")
     if normal is not None and all(case.group is None for case in cases):
         raise OptionError(f"{path}: normal='{normal}' is of no use, as no groups are named here")
-    return tiled(sliced(with_series(cases, slicing), slicing), slicing.tiling)
+    return sliced(with_series(tiled(cases, slicing.tiling), slicing), slicing)
 
 
 def _from_array(

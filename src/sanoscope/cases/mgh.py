@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".mgh", ".mgz")
 HEADER = 90  # bytes with a meaning; voxels follow at 284
 VERSION = 1
+GOOD_POSITION = slice(28, 30)  # the flag that the header tells directions and position
+CORONAL = ((-1, 0, 0), (0, 0, -1), (0, 1, 0))  # columns to the left, rows to the feet, slices to the front
 
 
 def grid_of(path: Path) -> Grid:
@@ -68,6 +70,8 @@ def _parse(block: bytes) -> tuple[Grid, MGHHeader]:
     if len(block) < HEADER:
         raise ImageError("the file is truncated")
     header = MGHHeader(block, check=False)
+    if not any(block[GOOD_POSITION]):
+        header["Mdc"] = CORONAL  # nibabel takes its transpose
     if header["version"] != VERSION:
         raise ImageError("the content is no MGH file of version 1; convert it to one")
     if int(header["type"]) not in data_type_codes.code:

@@ -34,9 +34,14 @@ INFLATED: dict[int, Callable[[], Any]] = {
     34925: lzma.LZMADecompressor,
 }
 JPEG_2000 = {33003, 33004, 33005, 34712}  # tifffile writes and reads them in different byte orders
-AS_STORED = {0, 1, 2}  # photometric interpretations whose samples are the pixels: white is zero, black is zero, RGB
-# Samples for each pixel and bits of a sample that PIL reads without loss, and numpy's letter of the type.
-PIL_READS = {(1, 1, "u"), (1, 8, "u"), (1, 16, "u"), (1, 32, "f"), (1, 32, "i"), (3, 8, "u"), (4, 8, "u")}
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+AS_STORED = {WHITE_IS_ZERO, BLACK_IS_ZERO, RGB}  # photometric interpretations whose samples are the pixels
+MULTIPLIED, NOT_MULTIPLIED = 1, 2  # kinds of alpha
+# Photometric interpretation, kinds of further samples, bits of a sample and its numpy letter, where PIL loses nothing.
+PIL_READS = {
+    *((BLACK_IS_ZERO, (), *sample) for sample in ((1, "u"), (8, "u"), (16, "u"), (32, "f"), (32, "i"))),
+    *((RGB, alpha, 8, "u") for alpha in ((), (NOT_MULTIPLIED,))),
+}
 
 
 def read_tiff(content: bytes) -> np.ndarray:
@@ -61,7 +66,7 @@ def read_tiff(content: bytes) -> np.ndarray:
         pixels = _by_tifffile(series, content)
     if series.axes in ("SYX", "CYX"):
         pixels = np.moveaxis(pixels, 0, 2)
-    has_alpha = tuple(page.extrasamples) in ((1,), (2,))  # associated or not
+    has_alpha = tuple(page.extrasamples) in ((MULTIPLIED,), (NOT_MULTIPLIED,))
     return pixels[:, :, :-1] if has_alpha and pixels.ndim == 3 else pixels
 
 
@@ -104,15 +109,19 @@ def _is_for_pil(page: TiffPage) -> bool:
     """
     from PIL.TiffImagePlugin import COMPRESSION_INFO
 
-    if page.photometric == 0 or page.sampleformat not in (1, 2, 3) or page.compression not in COMPRESSION_INFO:
+    if (
+        page.photometric == WHITE_IS_ZERO
+        or page.sampleformat not in (1, 2, 3)
+        or page.compression not in COMPRESSION_INFO
+    ):
         return False
     tiff = page.parent
     if tiff.byteorder == ">" and (tiff.is_bigtiff or page.bitspersample > 8):
         return False
     if page.photometric not in AS_STORED:
         return page.bitspersample <= 8
-    sample = (page.samplesperpixel, page.bitspersample, "buif"[page.sampleformat])
-    return sample in PIL_READS and page.compression not in SIMPLE
+    kind = (page.photometric, tuple(page.extrasamples), page.bitspersample, "buif"[page.sampleformat])
+    return kind in PIL_READS and page.compression not in SIMPLE
 
 
 def _by_tifffile(series: TiffPageSeries, content: bytes) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 from sanoscope.cases.annotations import SUFFIXES as OUTLINES
 from sanoscope.cases.annotations import mask_of
 from sanoscope.cases.case import Case, Cases, SlideTile
-from sanoscope.cases.slides import facts_of, is_slide, slide_key
+from sanoscope.cases.layouts.groups import listed
+from sanoscope.cases.slides import facts_of, is_slide
 from sanoscope.cases.suffixes import DICOM, suffix_of
 from sanoscope.cases.tissue import CELL, METHODS, camelyon16_cells, find_tissue
 from sanoscope.console import track
@@ -152,10 +153,11 @@ def _distinct(slides: Cases) -> list[Case]:
 
 
 def _tiles(slide: Case, tiling: Tiling) -> _Cut:
-    assert slide.path is not None
-    slide = replace(slide, mask=slide.mask or _outlines_beside(slide.path))
+    path = slide.path
+    assert path is not None
+    slide = replace(slide, mask=slide.mask or _outlines_beside(path))
     try:
-        side, places = tiling.side(slide.path), tiling.places(slide.path)
+        side, places = tiling.side(path), tiling.places(path)
     except ImageError:
         return _Cut([slide])
     cells = [SlideTile(x, y, side, tiling.size) for x, y in places]
@@ -174,7 +176,7 @@ def _tiles(slide: Case, tiling: Tiling) -> _Cut:
             position=(cell.x, cell.y),
             tile=cell,
         )
-        for cell in _drawn(kept, tiling.tiles, slide.path.name)
+        for cell in _drawn(kept, tiling.tiles, path.name)
     ]
     return _Cut(tiles, len(cells) - len(kept))
 
@@ -204,22 +206,21 @@ def _drawn(cells: list[SlideTile], tiles: str, name: str) -> list[SlideTile]:
 
 
 def _notes(slides: list[Case], found: dict[str, _Cut], tiling: Tiling, files: int) -> Iterator[str]:
-    from sanoscope.cases.layouts.groups import listed
-
     tiles = sum(tile.tile is not None for cut in found.values() for tile in cut.tiles)
     how = f"{tiling.size} pixels at {tiling.magnification:g}×"
     if tiling.tissue == "camelyon16":
         how = f"cells of {CELL} pixels at {tiling.size}"
-    yield f"slides: {len(slides)}, of which {tiles} tiles ({how}, data.tissue={tiling.tissue}, data.tiles={tiling.tiles})"
+    chosen = f"data.tissue={tiling.tissue}, data.tiles={tiling.tiles}"
+    yield f"slides: {len(slides)}, of which {tiles} tiles ({how}, {chosen})"
     if files > len(slides):
         yield f"files that are further levels of a slide in DICOM: {files - len(slides)}"
     if empty := [name for name, cut in found.items() if not cut.tiles]:
         yield f"slides without a tile of tissue, left out: {len(empty)} ({listed(empty, 3)})"
     if doubtful := sum(cut.doubtful for cut in found.values()):
         yield f"cells of slides with outlines that are not wholly abnormal, left out: {doubtful}"
-    alike = [case.name for case in slides if case.label == 1 and found[case.name].tiles[:1] and not _has_outlines(case)]
-    if alike:
-        yield f"slides labelled abnormal without outlines, each tile labelled like them: {len(alike)} ({listed(alike, 3)})"
+    if alike := [case.name for case in slides if case.label == 1 and not _has_outlines(case)]:
+        clause = "slides labelled abnormal without outlines, each tile labelled like them"
+        yield f"{clause}: {len(alike)} ({listed(alike, 3)})"
 
 
 def _has_outlines(slide: Case) -> bool:

@@ -45,7 +45,7 @@ def score(
     ] = False,
     geojson: Annotated[
         bool,
-        typer.Option("--geojson", help="Write the outlines of abnormal regions of each image; slides always have them."),
+        typer.Option("--geojson", help="Write outlines of abnormal regions of images; slides always have them."),
     ] = False,
     identified: Annotated[
         bool, typer.Option("--identified", help="Let DICOM results say who the patient is, as their sources do.")

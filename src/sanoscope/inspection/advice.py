@@ -156,10 +156,10 @@ def _intensity(seen: Seen) -> Iterator[Suggestion]:
         yield Suggestion(name, None, "values lie in [0, 1] already")
         return
     bottom, top = np.quantile(seen.reach, [0.1, 0.9])
-    volumes = any(case.slice is not None for case in seen.cases)
     if len(tops) > 1 and top > SCALES_DIFFER * max(bottom, 1e-6):
-        each = "volume" if volumes else "image"
-        yield Suggestion(name, "percentiles", f"values reach from {bottom:.4g} to {top:.4g}: no scale in common")
+        volumes = lows.min() >= 0 and all(case.slice is not None for case in seen.cases)
+        value, each = ("maximum", "volume") if volumes else ("percentiles", "image")
+        yield Suggestion(name, value, f"values reach from {bottom:.4g} to {top:.4g}: no scale in common")
         yield Suggestion("preparation.statistics", each, f"so that each {each} is brought to one scale")
         return
     reason = "values are signed" if lows.min() < 0 else "more than 8 bits, where few hot pixels would set the scale"

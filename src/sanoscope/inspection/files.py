@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from sanoscope.cases.case import AXES, Case, Cases
-from sanoscope.cases.readers import is_volume
+from sanoscope.cases.dicom import begins_like_dicom
+from sanoscope.cases.readers import is_read, is_volume
+from sanoscope.cases.slides import facts_of
 from sanoscope.cases.suffixes import DICOM, SLIDES, suffix_of
 from sanoscope.cases.volume_files import files_behind, read_grid
 from sanoscope.errors import ImageError
@@ -132,12 +134,16 @@ def volumes_of(cases: Cases) -> dict[str, Any]:
 
 def headers_of(cases: Cases) -> dict[str, dict[str, int]]:
     """How often each value of ``HEADER_FIELDS`` stands in DICOM files, of each series in one; empty without any."""
-    paths = [path for path in dict.fromkeys(case.path for case in cases if case.path) if suffix_of(path) in DICOM[:3]]
+    paths = [path for path in dict.fromkeys(case.path for case in cases if case.path is not None) if _is_dicom(path)]
     counts: dict[str, Counter[str]] = {name: Counter() for name in HEADER_FIELDS}
     for path in paths[:MOST_HEADERS]:
         for name, value in _header(path).items():
             counts[name][value] += 1
     return {name: dict(count.most_common()) for name, count in counts.items() if count}
+
+
+def _is_dicom(path: Path) -> bool:
+    return suffix_of(path) in DICOM or (not is_read(path) and begins_like_dicom(path))
 
 
 def _header(path: Path) -> dict[str, str]:
@@ -154,13 +160,8 @@ def _header(path: Path) -> dict[str, str]:
 
 def slides_of(cases: Cases) -> list[dict[str, Any]]:
     """What each slide tells of itself; empty without any."""
-    paths = dict.fromkeys(case.path for case in cases if case.tile is not None and case.path is not None)
-    if not paths:
-        return []
-    from sanoscope.cases.slides import facts_of
-
     found = []
-    for path in paths:
+    for path in dict.fromkeys(case.path for case in cases if case.tile is not None and case.path is not None):
         facts = facts_of(path)
         found.append(
             {

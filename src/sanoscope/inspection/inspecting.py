@@ -20,7 +20,7 @@ from sanoscope.inspection.advice import suggestions
 from sanoscope.inspection.alike import MOST_COMPARED, compared, nearly_same
 from sanoscope.inspection.files import formats_of, headers_of, slides_of, volumes_of
 from sanoscope.inspection.inspection import Inspection
-from sanoscope.inspection.labels import bits_of, grey_auroc, suspicious_labels, suspicious_sides
+from sanoscope.inspection.labels import bits_of, grey_auroc, nothing_to_train_on, suspicious_labels, suspicious_sides
 from sanoscope.inspection.looks import Look, look_at
 from sanoscope.inspection.seen import Seen
 from sanoscope.inspection.suspicions import Suspicion, misnamed, suspicious_images
@@ -57,19 +57,22 @@ def inspect(
     slicing = slicing or Slicing()
     cases = read_cases(data, normal=normal, layout=layout, slicing=slicing)
     chosen, notes = _drawn(cases, sample)
-    looks = look_at(chosen, workers)
+    looks = look_at(chosen, slicing.tiling, workers)
     kept = [index for index, look in enumerate(looks) if isinstance(look, Look)]
     seen = Seen(chosen[kept], [look for look in looks if isinstance(look, Look)])
     refused = [(case, look) for case, look in zip(chosen, looks, strict=True) if isinstance(look, str)]
     candidates = compared(seen)
     if len(candidates) == MOST_COMPARED:
         notes.append(f"near copies are looked for among {MOST_COMPARED:,} images, drawn with a fixed seed")
-    copies = find_duplicates(cases.where(lambda case: case.tile is None))
-    alike = [[seen.cases[index] for index in group] for group in nearly_same(seen, candidates)]
-    near_copies = [group for group in alike if not any({*group} <= {*known} for known in copies)]
+    copies = find_duplicates(cases)
+    near_copies = _further(nearly_same(seen, candidates), seen, copies)
     volumes = volumes_of(cases)
     formats = formats_of(cases)
     subjects = {case.subject for case in cases if case.subject is not None}
+    if not subjects and len(cases) > 1:
+        notes.append("subjects are unknown: a split may put images of one patient on two sides")
+    if {*cases.labels} == {None}:
+        notes.append("no image has a label: fit takes all of them for normal")
     return Inspection(
         source=cases.source,
         layout=cases.layout,
@@ -104,7 +107,7 @@ def inspect(
             seen, len(chosen) == len(cases), _agreed(volumes) if slicing.axis == Slicing().axis else None
         ),
         fingerprint=fingerprint(cases),
-        arguments=[p for k, v in (("--normal", normal), ("--layout", layout)) if v is not None for p in (k, str(v))],
+        arguments=_arguments(cases, normal, layout),
         data_options=_data_options(slicing),
         seen=seen,
     )
@@ -129,6 +132,13 @@ def _drawn(cases: Cases, sample: int | None) -> tuple[Cases, list[str]]:
         notes.append(f"{sample:,} of {len(cases):,} cases, drawn with a fixed seed, were read")
         indices = sorted(generator.choice(indices, sample, replace=False).tolist())
     return cases[indices], notes
+
+
+def _arguments(cases: Cases, normal: str | None, layout: str | None) -> list[str]:
+    """What a command needs to read the same cases, and to have some to train on."""
+    split = "subject" if nothing_to_train_on(cases) else None
+    needed = {"--normal": normal, "--layout": layout, "--split": split}
+    return [part for name, value in needed.items() if value is not None for part in (name, value)]
 
 
 def _data_options(slicing: Slicing) -> dict[str, Any]:
@@ -172,6 +182,13 @@ def _values(seen: Seen) -> dict[str, float | None]:
         "mean": float(seen.values("mean").mean()),
         "grey AUROC": grey_auroc(seen),
     }
+
+
+def _further(groups: Sequence[Sequence[int]], seen: Seen, copies: Sequence[Sequence[Case]]) -> list[list[Case]]:
+    """The cases of those groups of nearly the same images that are not identical ones."""
+    group_of = {case.name: number for number, group in enumerate(copies) for case in group}
+    alike = [[seen.cases[index] for index in group] for group in groups]
+    return [group for group in alike if len({group_of.get(case.name, case.name) for case in group}) > 1]
 
 
 def _copies(kind: str, what: str, groups: Sequence[Sequence[Case]]) -> list[Suspicion]:

@@ -34,6 +34,11 @@ def suspicious_sides(cases: Cases) -> list[Suspicion]:
         (label,) = labels
         what = "there is nothing to learn from" if label else "nothing tells how well abnormal ones are found"
         found.append(Suspicion("one class", f"all images are labelled {LABELS[label]}: {what}"))
+    if nothing_to_train_on(cases) and labels != {1}:
+        message = (
+            "no normal image is on the training side: there is nothing to learn from; split anew by --split subject"
+        )
+        found.append(Suspicion("no training side", message))
     sides: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for case in cases:
         if case.subject is not None and case.split is not None:
@@ -46,6 +51,11 @@ def suspicious_sides(cases: Cases) -> list[Suspicion]:
         on_them = tuple(case.name for case in cases if case.subject in shared)
         found.append(Suspicion("split", f"{message}; fit refuses this, but for --split subject or image", on_them))
     return found
+
+
+def nothing_to_train_on(cases: Cases) -> bool:
+    """Whether the source has sides, but no normal image to train on."""
+    return cases.is_split and not len(cases.train.normals)
 
 
 def grey_auroc(seen: Seen) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.masks import true_mask
 from sanoscope.cases.readers import is_volume
-from sanoscope.cases.suffixes import SLIDES, suffix_of
+from sanoscope.cases.slides import is_slide
+from sanoscope.cases.tiling import Tiling
 from sanoscope.cases.volume_files import read_grid
 from sanoscope.console import track
 from sanoscope.errors import ImageError
@@ -73,16 +75,18 @@ class Look:
     mask_reason: str | None
 
 
-def look_at(cases: Cases, workers: int | None = None) -> list[Look | str]:
+def look_at(cases: Cases, tiling: Tiling, workers: int | None = None) -> list[Look | str]:
     """What each case tells, or why it cannot be read, in order.
 
     Args:
         cases: Read one by one; of a volume, all slices together.
+        tiling: How slides were cut.
         workers: How many are read at once; the number of cores where None.
     """
     chunks = _chunks(cases)
     in_memory = any(case.pixels is not None for case in cases)  # which would have to be sent to other processes
-    looked = spread(_look_at_chunk, chunks, workers or os.cpu_count() or 1, processes=not in_memory)
+    work = partial(_look_at_chunk, tiling=tiling)
+    looked = spread(work, chunks, workers or os.cpu_count() or 1, processes=not in_memory)
     done = chain.from_iterable(track(looked, "reading", len(chunks)))
     names = [case.name for chunk in chunks for case in chunk]
     of_name = dict(zip(names, done, strict=True))
@@ -101,32 +105,30 @@ def _chunks(cases: Cases) -> list[list[Case]]:
     return [*(others[i : i + CHUNK] for i in range(0, len(others), CHUNK)), *of_files.values()]
 
 
-def _look_at_chunk(cases: Sequence[Case]) -> list[Look | str]:
+def _look_at_chunk(cases: Sequence[Case], tiling: Tiling) -> list[Look | str]:
     volumes = OpenVolumes()
-    return [_look_at_one(case, volumes) for case in cases]
+    return [_look_at_one(case, volumes, tiling) for case in cases]
 
 
-def _look_at_one(case: Case, volumes: OpenVolumes) -> Look | str:
+def _look_at_one(case: Case, volumes: OpenVolumes, tiling: Tiling) -> Look | str:
     try:
         pixels = read_source(case, volumes).pixels
     except ImageError as error:
-        reason = _why_whole(case) or str(error)
+        reason = _why_whole(case, tiling) or str(error)
         named = any(reason.startswith(str(name)) for name in (case, case.path, case.foreground) if name is not None)
         return reason if named else f"{case}: {reason}"
     return look_at_pixels(pixels, *_mask_of(case, pixels.shape[:2]))
 
 
-def _why_whole(case: Case) -> str | None:
+def _why_whole(case: Case, tiling: Tiling) -> str | None:
     """Why a volume or slide could not be cut into its slices or tiles; None of what need not be cut."""
     if case.path is None or case.slice is not None or case.tile is not None:
         return None
     try:
         if is_volume(case.path):
             read_grid(case.path)
-        elif suffix_of(case.path) in SLIDES:
-            from sanoscope.cases.slides import facts_of
-
-            facts_of(case.path)
+        elif is_slide(case.path):
+            tiling.places(case.path)
     except ImageError as error:
         return str(error)
     return None

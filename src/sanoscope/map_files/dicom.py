@@ -107,11 +107,11 @@ def _parametric_map(path: Path, sources: Sequence[Dataset], frames: np.ndarray, 
         """Of an image without a place, whose only frame highdicom 0.28 gives no index and then misses it."""
 
         @staticmethod
-        def _get_pffg_item(dimension_index_values: list[int], **others: Any) -> Dataset:
-            item = ParametricMap._get_pffg_item(dimension_index_values=dimension_index_values or [1], **others)
+        def _get_pffg_item(dimension_index_values: list[int], *others: Any, **named: Any) -> Dataset:
+            item = ParametricMap._get_pffg_item(dimension_index_values or [1], *others, **named)
             if not dimension_index_values:
                 item.FrameContentSequence[0].FrameLabel = "1"
-            return item  # type: ignore[no-any-return]
+            return item
 
     low, high = maps.range_of()
     width = high - low if high > low else 1.0
@@ -155,11 +155,11 @@ def _segmentation(path: Path, sources: Sequence[Dataset], above: np.ndarray, wha
         segmented_property_type=codes.SCT.Lesion,
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=f"sanoscope {recipe}".strip(), family=codes.DCM.ArtificialIntelligence, version=version()
+            name=f"sanoscope {recipe}".strip()[:LONGEST], family=codes.DCM.ArtificialIntelligence, version=version()
         ),
     )
     segment.SegmentDescription = f"Pixels with {what}"
-    return _made(
+    result = _made(
         path,
         Segmentation,
         sources,
@@ -171,6 +171,10 @@ def _segmentation(path: Path, sources: Sequence[Dataset], above: np.ndarray, wha
         segmentation_type="BINARY",
         segment_descriptions=[segment],
     )
+    shared = result.SharedFunctionalGroupsSequence[0]
+    if "PlaneOrientationSequence" not in shared:  # spacing without a slice's thickness, which highdicom cannot read
+        shared.pop("PixelMeasuresSequence", None)
+    return result
 
 
 def _made(path: Path, kind: type[Any], sources: Sequence[Dataset], frames: np.ndarray, **of_kind: Any) -> Dataset:

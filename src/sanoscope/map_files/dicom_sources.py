@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sanoscope.cases.case import Case
-from sanoscope.cases.dicom_header import DAMAGED, discreet, frame_count, headers_of
+from sanoscope.cases.dicom_checks import frame_count
+from sanoscope.cases.dicom_geometry import plane_of
+from sanoscope.cases.dicom_header import DAMAGED, discreet, headers_of
 from sanoscope.cases.dicom_series import series_of
 from sanoscope.cases.grid import naming
 from sanoscope.cases.identity import pseudonym
@@ -79,27 +83,37 @@ def sources_of(case: Case) -> list[Dataset]:
     """
     assert case.path is not None, "DICOM cases are files"
     files: tuple[Path, ...] = (case.path,)
+    needed: tuple[str, ...] = REFERRED
     if case.slice is not None:
         series = series_of(case.path)
         if not series.placed:
             raise no_result(case.path, "it does not say where its frames lie in the patient")
-        files = series.files
+        files, needed = series.files, (*REFERRED, "FrameOfReferenceUID")
     sources = [_header(file, (*REFERRED, *GEOMETRY)) for file in files]
-    if lacking := next((uid for uid in REFERRED if not all(source.get(uid) for source in sources)), None):
+    if lacking := next((uid for uid in needed if not all(source.get(uid) for source in sources)), None):
         raise no_result(case.path, f"it has no {lacking} to refer to")
-    for source in sources:
-        if not source.get("FrameOfReferenceUID"):
-            source.pop("FrameOfReferenceUID", None)  # a blank one is none
+    if case.slice is None and frame_count(sources[0]) > 1:
+        raise no_result(case.path, "it has several frames, and the map is of one")
     first = sources[0]
     for keyword in NEEDED:
         setattr(first, keyword, "")
-    if frame_count(first) > 1:
+    if "PerFrameFunctionalGroupsSequence" in first:
         _share_orientation(first)
+    if not first.get("FrameOfReferenceUID") or plane_of(first, 0) is None:
+        for keyword in ("FrameOfReferenceUID", "ImagePositionPatient"):  # of no use without the other
+            first.pop(keyword, None)
     elif "ImagePositionPatient" in first:
-        for source in sources:  # the same within the tolerance of series, and highdicom has none
-            source.ImageOrientationPatient = first.ImageOrientationPatient
-            source.SliceThickness = first.get("SliceThickness") or None
+        _agree(sources, case.path)
     return sources
+
+
+def _agree(sources: Sequence[Dataset], path: Path) -> None:
+    """Make what is the same within the tolerance of series the same to the last digit, and fill in the thickness."""
+    first = sources[0]
+    if not first.get("SliceThickness"):
+        first.SliceThickness = round(float(np.linalg.norm(series_of(path).grid.affine[:3, 2])), 6)
+    for source in sources:
+        source.ImageOrientationPatient = first.ImageOrientationPatient
 
 
 def _share_orientation(source: Dataset) -> None:

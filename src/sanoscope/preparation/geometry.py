@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -11,6 +12,12 @@ from sanoscope.errors import ImageError, OptionError
 from sanoscope.preparation.regions import body_of, brain_of, otsu
 from sanoscope.preparation.resizing import resize
 from sanoscope.preparation.volume_statistics import VolumeStatistics
+
+FileWindow = Callable[[], tuple[float, float] | None]
+
+
+def no_window() -> None:
+    """The window of a file that says nothing of one."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +29,14 @@ class Picture:
         foreground: ``(H, W)`` bool, what belongs to the body; None where everything does.
         trace: What each step that moved pixels needs to move them back, newest last.
         volume: Of the whole volume where the image is a slice of one.
-        window: Centre and width of the values that the file says to look at; None where it does not.
+        window: Gives centre and width of the values that the file says to look at; None where it does not.
     """
 
     pixels: np.ndarray
     foreground: np.ndarray | None = None
     trace: tuple[tuple[int, ...], ...] = ()
     volume: VolumeStatistics | None = None
-    window: tuple[float, float] | None = None
+    window: FileWindow = no_window
 
 
 class GeometryStep(Protocol):
@@ -234,7 +241,7 @@ class Geometry:
         pixels: np.ndarray,
         foreground: np.ndarray | None = None,
         volume: VolumeStatistics | None = None,
-        window: tuple[float, float] | None = None,
+        window: FileWindow = no_window,
     ) -> Picture:
         """An image through every step.
 
@@ -242,7 +249,7 @@ class Geometry:
             pixels: ``(H, W, C)``.
             foreground: ``(H, W)`` bool that came with the image; it is taken where a foreground is asked for at all.
             volume: Of the volume that the image is a slice of.
-            window: Centre and width of the values that its file says to look at.
+            window: Gives centre and width of the values that its file says to look at, where a step asks.
         """
         picture = Picture(pixels, foreground, volume=volume, window=window)
         for step in self.steps:

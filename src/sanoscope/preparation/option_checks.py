@@ -39,6 +39,14 @@ def check_random_crop(side: int, crop: str, crop_size: int, equalisation: str) -
         )
 
 
+def check_window(window: str, statistics: str) -> None:
+    """Refuse statistics of a whole volume for what a window has changed."""
+    if window != "none" and statistics == "volume":
+        raise OptionError(
+            f"preparation.window={window} would change what preparation.statistics=volume was found on; set it to image"
+        )
+
+
 def check_stain(stain: str, target: str, channels: str) -> None:
     """Refuse stains of images without colours, and a target that nothing is made like."""
     if stain == "none" and target != TRAINING:

@@ -18,11 +18,12 @@ from sanoscope.preparation.erosion import eroded
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, GeometryStep, Resize
 from sanoscope.preparation.histogram_matching import HistogramMatching, match_to_reference
 from sanoscope.preparation.intensity import Intensity
-from sanoscope.preparation.option_checks import check_random_crop, check_stain, has_own_scale
+from sanoscope.preparation.option_checks import check_random_crop, check_stain, check_window, has_own_scale
 from sanoscope.preparation.own_scale import OwnScale
 from sanoscope.preparation.pictures import Form, Pictures
 from sanoscope.preparation.stain import StainNormalisation, normalise_to
 from sanoscope.preparation.stored import geometry_from_json
+from sanoscope.preparation.window import Window
 
 # How many pictures are looked at together when learning intensities: a few megabytes.
 FIT_BATCH = 256
@@ -31,9 +32,9 @@ FIT_BATCH = 256
 class Preparation:
     """From files to network input, and from maps back to the source grid.
 
-    The steps stand in this order: channels, stain normalisation, foreground, own scale, histogram matching, crop,
-    equalisation, resize; these are carried out once per image and kept. Intensity and augmentation follow for whole
-    batches.
+    The steps stand in this order: channels, stain normalisation, foreground, window, own scale, histogram matching,
+    crop, equalisation, resize; these are carried out once per image and kept. Intensity and augmentation follow for
+    whole batches.
 
     Args:
         image_size: Height and width that networks see, in pixels.
@@ -41,6 +42,7 @@ class Preparation:
         channels: ``native``, ``grey`` or ``rgb``.
         stain: ``none``, ``macenko`` or ``vahadane`` for ``StainNormalisation``.
         stain_target: Path of the image whose stains all get, or ``training``.
+        window: ``none``, ``file`` or ``CENTRE/WIDTH`` for ``Window``.
         foreground: ``none``, ``nonzero``, ``bright``, ``dark``, ``body`` or ``brain``.
         peel: See ``Foreground``.
         crop: ``none``, ``centre``, ``square`` or ``foreground``.
@@ -73,6 +75,7 @@ class Preparation:
         channels: str,
         stain: str,
         stain_target: str,
+        window: str,
         foreground: str,
         peel: float,
         crop: str,
@@ -94,7 +97,9 @@ class Preparation:
         check_stain(stain, stain_target, channels)
         own = (OwnScale(intensity, statistics, percentiles),) if has_own_scale(intensity, statistics) else ()
         self._before_stain: tuple[GeometryStep, ...] = (Channels(channels),)
-        self._before_matching: tuple[GeometryStep, ...] = (Foreground(foreground, peel), *own)
+        check_window(window, statistics)
+        windowed = () if window == "none" else (Window.parse(window),)
+        self._before_matching: tuple[GeometryStep, ...] = (Foreground(foreground, peel), *windowed, *own)
         self._after_matching: tuple[GeometryStep, ...] = (
             Crop(crop, crop_size, crop_share),
             *((Equalisation(),) if equalisation == "histogram" else ()),

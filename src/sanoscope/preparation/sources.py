@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from sanoscope.cases.case import Case
+from sanoscope.cases.dicom import WINDOW_ELEMENTS, window_of
+from sanoscope.cases.dicom_header import headers_of, is_dicom
 from sanoscope.cases.readers import read_image
 from sanoscope.cases.slides import read_tile, slide_key
 from sanoscope.cases.suffixes import suffix_of
@@ -17,6 +19,7 @@ from sanoscope.cases.volume import Volume
 from sanoscope.cases.volume_files import files_behind, read_volume, require_same_grid
 from sanoscope.errors import ImageError
 from sanoscope.preparation.cache import content_key
+from sanoscope.preparation.geometry import FileWindow, no_window
 from sanoscope.preparation.volume_statistics import VolumeStatistics
 
 
@@ -29,14 +32,14 @@ class Source:
         pixels: ``(H, W, C)`` in the type they are stored in.
         foreground: ``(H, W)`` bool, where a file tells it.
         statistics: Of the whole volume, for a slice.
-        window: Centre and width of the values that the file says to look at, where it does.
+        window: Gives centre and width of the values that the file says to look at, where it does.
     """
 
     key: str
     pixels: np.ndarray
     foreground: np.ndarray | None = None
     statistics: VolumeStatistics | None = None
-    window: tuple[float, float] | None = None
+    window: FileWindow = no_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +148,8 @@ def key_of(case: Case, key_of_file: Mapping[Path, str | ImageError]) -> str:
 
 def _joined(case: Case, keys: list[str]) -> str:
     """One key of the image's and the foreground's, and of the place in the volume or slide."""
-    place = astuple(case.slice or case.tile) if (case.slice or case.tile) else ()
-    parts = [*keys, *map(str, place)]
+    part = case.slice or case.tile
+    parts = [*keys, *([] if part is None else map(str, astuple(part)))]
     return parts[0] if len(parts) == 1 else content_key("|".join(parts).encode(), "parts")
 
 
@@ -167,13 +170,14 @@ def read_source(case: Case, volumes: OpenVolumes) -> Source:
         content = _content(case.path)
         key, pixels = content_key(content, suffix_of(case.path)), read_image(case.path, content)
     if case.foreground is None:
-        return Source(key, pixels)
+        return Source(key, pixels, window=partial(_window, case))
     content = _content(case.foreground)
     foreground = np.asarray(read_image(case.foreground, content).any(axis=2))
     if foreground.shape != pixels.shape[:2]:
         sizes = [" × ".join(map(str, shape)) for shape in (foreground.shape, pixels.shape[:2])]
         raise ImageError(f"{case.foreground}: is {sizes[0]} pixels where {case} is {sizes[1]}")
-    return Source(_joined(case, [key, content_key(content, suffix_of(case.foreground))]), pixels, foreground)
+    keys = [key, content_key(content, suffix_of(case.foreground))]
+    return Source(_joined(case, keys), pixels, foreground, window=partial(_window, case))
 
 
 def _slice_source(case: Case, volumes: OpenVolumes) -> Source:
@@ -186,7 +190,19 @@ def _slice_source(case: Case, volumes: OpenVolumes) -> Source:
         keys += body.keys
         foreground = body.volume.slice(case.slice) != 0
     pixels = np.atleast_3d(image.volume.slice(case.slice))
-    return Source(_joined(case, keys), pixels, foreground, image.statistics)
+    return Source(_joined(case, keys), pixels, foreground, image.statistics, partial(_window, case))
+
+
+def _window(case: Case) -> tuple[float, float] | None:
+    """Centre and width that the file of a case says to look at; DICOM alone does, and a series in its first file."""
+    if case.pixels is not None or case.path is None:
+        return None
+    if not is_dicom(case.path):
+        return None
+    try:
+        return window_of(headers_of(case.path, WINDOW_ELEMENTS))
+    except OSError as error:
+        raise ImageError(f"{case.path}: cannot be read ({error.strerror or error})") from error
 
 
 def _content(file: Path) -> bytes:

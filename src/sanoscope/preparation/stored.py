@@ -10,10 +10,21 @@ from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry,
 from sanoscope.preparation.histogram_matching import HistogramMatching
 from sanoscope.preparation.own_scale import OwnScale
 from sanoscope.preparation.stain import StainNormalisation
+from sanoscope.preparation.window import Window
 
 STEPS: dict[str, Any] = {
     step.__name__.lower(): step
-    for step in (Channels, StainNormalisation, Foreground, OwnScale, HistogramMatching, Crop, Equalisation, Resize)
+    for step in (
+        Channels,
+        StainNormalisation,
+        Foreground,
+        Window,
+        OwnScale,
+        HistogramMatching,
+        Crop,
+        Equalisation,
+        Resize,
+    )
 }
 
 

@@ -51,7 +51,7 @@ class Window(StillStep):
         Raises:
             ImageError: The file's own window is asked for, and it has none.
         """
-        centre, width = (self.centre, self.width) if self.centre is not None else picture.window or (None, None)
+        centre, width = (self.centre, self.width) if self.centre is not None else picture.window() or (None, None)
         if centre is None or width is None:
             raise ImageError("its file names no window; set preparation.window=CENTRE/WIDTH or none")
         if width <= 1:

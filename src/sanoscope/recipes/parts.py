@@ -114,6 +114,11 @@ PREPARATION = Part(
             "whoever has no slide at hand that is well stained needs none; the deep perceptual autoencoder's paper has "
             "one",
         ),
+        "window": Option(
+            "none",
+            "look at the values of a window only: CENTRE/WIDTH such as 40/400, or file for each DICOM file's own",
+            "a value beyond a window is a finding; CT of soft parts is looked at through 40/400",
+        ),
         "foreground": Option(
             "none",
             "what counts as body or tissue: everything, pixels above zero, above/below Otsu's threshold, the largest "
