@@ -184,7 +184,7 @@ def _plain_png(folder: Path) -> int:
 
 
 def _read_png(folder: Path) -> int:
-    from sanoscope import read_image
+    from sanoscope.cases import read_image
 
     files = sorted(folder.glob("*.png"))
     for file in files:

@@ -235,7 +235,7 @@ def _tables() -> dict[str, tuple[str, bytes]]:
 
 @cache
 def bombs() -> dict[str, tuple[str, bytes]]:
-    """Files that say, or hold, far more than a file of their size should."""
+    """Files that say, or hold, far more than a file of their size should, and what broke a reader once."""
     header = nib.Nifti2Header()
     header.set_data_shape((1, 1, 2**40))
     header.set_data_dtype(np.uint8)
@@ -270,6 +270,14 @@ def bombs() -> dict[str, tuple[str, bytes]]:
         "dicom of 60000²": (".dcm", _dicom_lie()),
         "dicom jpeg 2000 of 2³⁰²": (".dcm", _dicom_jpeg_2000(2**30)),
         "dicom jpeg 2000 of 9000²": (".dcm", _dicom_jpeg_2000(9000)),
+        "dicom rle of more runs than rows": (".dcm", _long_runs()),
+        "npz of 2²⁴ images": (".npz", _saved(images=np.zeros((2**24, 1, 5), np.uint8))),
+        "npz of 2²⁶ labels": (".npz", _saved(images=STACK, labels=np.zeros(2**26, np.uint8))),
+        "npz of letters that do not exist": (
+            ".npz",
+            _saved(images=STACK, labels=np.array([0xFFFFFFFF] * 6, "<u4").view("<U1")),
+        ),
+        "csv with a zero byte": (".csv", b"path,label\nbes\0ide.png,0\n"),
         "csv of one field": (".csv", b"path\n" + b"x" * 2**20),
         "xml of entities": (".xml", _laughs()),
         "json of brackets": (".geojson", b"[" * 100_000),
@@ -328,6 +336,13 @@ def _dicom_jpeg(size: int) -> bytes:
 def _dicom_jpeg_2000(size: int) -> bytes:
     content = dicom(GREY_16, "1.2.840.10008.1.2.4.90")
     return _put(content, content.index(b"\xff\x4f\xff\x51") + 8, struct.pack(">II", size, size))
+
+
+def _long_runs() -> bytes:
+    """Runs of 128 bytes each, as many as there is room for, instead of the encoded rows."""
+    content = dicom(GREY_16, "1.2.840.10008.1.2.5")
+    begin = content.rindex(b"\xfe\xff\0\xe0") + 8 + 64  # after the item's tag and length, and the table of segments
+    return content[:begin] + b"\x81" * (len(content) - begin - 8) + content[-8:]
 
 
 def _dicom_lie() -> bytes:

@@ -56,7 +56,7 @@ def body(size: tuple[int, int], seed: int) -> np.ndarray:
 
 def judged(cases: Cases, maps: Heatmaps) -> Judged:
     """Maps with scores and decisions, which files of images and volumes do not show."""
-    return Judged(cases, maps, np.zeros(len(cases)), np.zeros(len(cases), bool))
+    return Judged(cases, maps, np.zeros(len(cases)), np.zeros(len(cases), bool), (0.0, 1.0), "test")
 
 
 @pytest.fixture(scope="module")

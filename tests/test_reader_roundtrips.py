@@ -6,13 +6,15 @@ import gzip
 import io
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -75,6 +77,7 @@ def volume_of(content: bytes, suffix: str) -> np.ndarray:
     return stored
 
 
+@settings(deadline=None)
 @given(some(FLAT, "?", *INTEGERS, *FLOATS), st.booleans())
 def test_an_array_as_an_image(pixels: np.ndarray, fortran: bool) -> None:
     stored = np.asfortranarray(pixels) if fortran else pixels
@@ -84,22 +87,37 @@ def test_an_array_as_an_image(pixels: np.ndarray, fortran: bool) -> None:
     same(read_image(Path("a.npz"), written(np.savez_compressed, other=[1, 2], image=stored)), wanted)
 
 
+@settings(deadline=None)
 @given(some(STACKS, "?", *INTEGERS, *FLOATS))
 def test_an_array_as_a_volume(stack: np.ndarray) -> None:
     for content, suffix in ((written(np.save, stack), ".npy"), (written(np.savez_compressed, stack), ".npz")):
         same(volume_of(content, suffix), standard(stack).T)
 
 
-@given(some(FLAT, *INTEGERS, *FLOATS), st.booleans(), st.sampled_from([None, "zlib", "lzma"]))
-def test_a_tiff(pixels: np.ndarray, big: bool, compression: str | None) -> None:
-    order = ">" if pixels.dtype.byteorder == ">" else "<"
-    options = {"planarconfig": "contig"} if pixels.ndim == 3 and pixels.shape[2] > 1 else {}
-    stored = pixels[..., 0] if pixels.ndim == 3 and not options else pixels
-    options |= {"photometric": "minisblack", "byteorder": order, "bigtiff": big, "compression": compression}
-    content = written(tifffile.imwrite, stored, **options, metadata=None)
+@settings(deadline=None)
+@given(
+    some(FLAT, *INTEGERS, *FLOATS),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([None, "zlib", "lzma"]),
+    st.sampled_from(["contig", "separate"]),
+)
+def test_a_tiff(pixels: np.ndarray, big: bool, coloured: bool, compression: str | None, planes: str) -> None:
+    options = {"byteorder": ">" if pixels.dtype.byteorder == ">" else "<", "bigtiff": big, "compression": compression}
+    options |= {"photometric": "minisblack", "metadata": None}
+    stored = pixels
+    if pixels.ndim == 3 and pixels.shape[2] > 1:
+        stored = np.moveaxis(pixels, 2, 0) if planes == "separate" else pixels
+        options["planarconfig"] = planes
+        if coloured and pixels.shape[2] == 3 and pixels.dtype.kind == "u":
+            options["photometric"] = "rgb"
+    elif pixels.ndim == 3:
+        stored = pixels[..., 0]
+    content = written(tifffile.imwrite, np.ascontiguousarray(stored), **options)
     same(read_image(Path("a.tif"), content), np.atleast_3d(standard(pixels)))
 
 
+@settings(deadline=None)
 @given(some(VOLUMES, "u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"), st.sampled_from([1, 2]), st.booleans())
 def test_a_nifti_file(voxels: np.ndarray, version: int, compressed: bool) -> None:
     kind = nib.Nifti1Image if version == 1 else nib.Nifti2Image
@@ -111,6 +129,7 @@ def test_a_nifti_file(voxels: np.ndarray, version: int, compressed: bool) -> Non
     )
 
 
+@settings(deadline=None)
 @given(some(VOLUMES, "u1", "i2", "u2", "i4", "f4"), st.booleans())
 def test_an_mgh_file(voxels: np.ndarray, compressed: bool) -> None:
     native = voxels.astype(voxels.dtype.newbyteorder("="))
@@ -191,7 +210,7 @@ def test_one_image_in_an_array_file_is_one_case(tmp_path: Path) -> None:
     [
         ({"a": np.zeros(3), "b": np.zeros(3)}, "one array, or one called image or images, not these: a, b"),
         ({"x": np.zeros(3)}, r"array of shape \(3,\): needed is"),
-        ({"images": np.zeros((3, 4, 5)), "labels": [0, 1]}, "2 labels for 3 images"),
+        ({"images": np.zeros((3, 4, 5)), "labels": [0, 1]}, r"labels of shape \(2,\) for 3 images; give one for each"),
         ({"images": np.full((3, 4, 5), np.nan)}, "NaN or infinity"),
         ({"images": np.zeros((3, 4, 5)), "labels": ["a", "b", "c"]}, r"labels\[0\] is 'a'"),
         ({"images": np.zeros((3, 4, 5)), "labels": np.array([{}] * 3)}, "values of type object are not read"),
@@ -232,18 +251,28 @@ def test_damaged_arrays(content: bytes, suffix: str, told: str) -> None:
         read_image(Path(f"a{suffix}"), content)
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("compression", ["lzw", "zstd", "jpeg2000"])
-@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_tiff_with_imagecodecs(order: str, compression: str, kind: str, channels: int) -> None:
+def test_tiff_with_imagecodecs() -> None:
     pytest.importorskip("imagecodecs")
-    if compression == "jpeg2000" and (kind == "f4" or (order == ">" and kind != "u1")):
-        pytest.skip("JPEG 2000 holds no floats, and tifffile swaps its bytes in big-endian files")
-    pixels = np.squeeze((RNG.random((11, 9, channels)) * 100).astype(kind))
-    options = {"photometric": "minisblack", "planarconfig": "contig"} if channels > 1 else {}
-    content = written(tifffile.imwrite, pixels, byteorder=order, compression=compression, **options)
-    same(read_image(Path("a.tif"), content), np.atleast_3d(pixels))
+    for order, compression, kind, channels in product(
+        "<>", ("lzw", "zstd", "jpeg2000"), ("u1", "u2", "i2", "f4"), (1, 3)
+    ):
+        pixels = np.squeeze((RNG.random((11, 9, channels)) * 100).astype(kind))
+        options = {"photometric": "minisblack", "planarconfig": "contig"} if channels > 1 else {}
+        if compression == "jpeg2000" and (kind == "f4" or (order == ">" and kind != "u1")):
+            continue  # it holds no floats, and tifffile swaps its bytes in big-endian files
+        content = written(tifffile.imwrite, pixels, byteorder=order, compression=compression, **options)
+        same(read_image(Path("a.tif"), content), np.atleast_3d(pixels))
+
+
+def test_tiff_that_needs_imagecodecs_says_so() -> None:
+    if find_spec("imagecodecs") is not None:
+        pytest.skip("imagecodecs is installed")
+    content = bytearray(written(tifffile.imwrite, np.zeros((9, 9, 3), np.uint16), photometric="rgb", metadata=None))
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        place = tiff.pages[0].tags["Compression"].valueoffset
+    content[place : place + 2] = (5).to_bytes(2, "little")
+    with pytest.raises(ImageError, match=r"uint16 values with LZW .* pip install 'sanoscope\[tiff\]'"):
+        read_image(Path("a.tif"), bytes(content))
 
 
 def test_a_tiff_that_says_it_is_longer_than_its_strips_is_refused() -> None:

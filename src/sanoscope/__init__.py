@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sanoscope.detector import Detector
     from sanoscope.errors import SanoscopeError
     from sanoscope.findings import Findings
+    from sanoscope.inspection import Inspection, inspect
     from sanoscope.recipe import Recipe
     from sanoscope.recipes import RECIPES, get_recipe
     from sanoscope.side_by_side import compare_maps
@@ -46,6 +47,7 @@ __all__ = [
     "Detector",
     "Findings",
     "Groups",
+    "Inspection",
     "Recipe",
     "Runner",
     "SanoscopeError",
@@ -59,6 +61,7 @@ __all__ = [
     "get_recipe",
     "histology_phantoms",
     "hold_out",
+    "inspect",
     "k_fold",
     "load_cases",
     "method_of",
@@ -84,6 +87,8 @@ _HOMES = {
     "Decision": "decision",
     "Detector": "detector",
     "Findings": "findings",
+    "Inspection": "inspection",
+    "inspect": "inspection",
     "Recipe": "recipe",
     "SanoscopeError": "errors",
     "brain_phantoms": "cases.phantoms",

@@ -17,6 +17,7 @@ from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
 from sanoscope.findings import Findings, Shown
 from sanoscope.gallery import LABELLED
+from sanoscope.heatmaps import MAP_QUANTILE
 from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps
 from sanoscope.map_files.writing import Judged, Wanted, write_maps
 from sanoscope.report.content import ReportContent
@@ -54,7 +55,17 @@ def save_findings(
     if findings.maps is not None:
         if findings.has_truth:  # so that 'sanoscope evaluate' can compare every map with the masks
             save_heatmaps(findings.maps, folder)
-        judged = Judged(findings.cases, findings.maps, findings.score, findings.abnormal)
+        judged = Judged(
+            findings.cases,
+            findings.maps,
+            findings.score,
+            findings.abnormal,
+            score_range=(
+                float(np.median(findings.calibration)),
+                float(np.quantile(findings.calibration, MAP_QUANTILE)),
+            ),
+            recipe=str(findings.recipe.get("name", "")),
+        )
         for reason in write_maps(judged, folder, Wanted(dicom, geojson, identified)):
             say(f"not written: {reason}")
     write_report(content, folder / REPORT_FILE)

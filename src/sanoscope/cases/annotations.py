@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from sanoscope.errors import ImageError
 SUFFIXES = (".xml", ".geojson")
 # Bytes of a file with outlines; those of Camelyon16 have up to 2 MB.
 LARGEST_OUTLINES = 256 * 2**20
-# Groups of outlines of what is not abnormal; inside an abnormal region they cut a hole. Camelyon16's is ``_2``.
-NORMAL_GROUPS = frozenset({"_2", "exclusion", "normal", "none", "healthy", "benign", "ignore*", "region*"})
+FARTHEST = 1e9  # pixels of level 0 from its corner
+EDGES = 10_000  # that are drawn at once, which bounds the memory for it
+# Groups of outlines of what is not abnormal; inside an abnormal region they cut a hole. Camelyon16's is ``_2``. An
+# outline without a group is abnormal: somebody drew it.
+NORMAL_GROUPS = frozenset({"_2", "exclusion", "normal", "healthy", "benign", "ignore*", "region*"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,21 +103,37 @@ def _drawn(outline: Outline, tile: SlideTile) -> np.ndarray:
 
 
 def _filled(polygon: np.ndarray, tile: SlideTile) -> np.ndarray:
-    """The pixels of a tile whose centre a polygon surrounds."""
-    from skimage.draw import polygon as draw
+    """The pixels of a tile whose centre a polygon surrounds.
 
-    places = (polygon - (tile.x, tile.y)) * (tile.size / tile.side) - 0.5  # centres are at whole numbers
-    inside = np.zeros((tile.size, tile.size), bool)
-    inside[draw(places[:, 1], places[:, 0], inside.shape)] = True
-    return inside
+    Along each row, pixels beyond an odd number of edges are inside. skimage's ``polygon`` compares every pixel with
+    every corner, which takes a second for a tile and an outline of ten thousand corners; PIL's fills half a pixel more.
+    """
+    corners = (polygon - (tile.x, tile.y)) * (tile.size / tile.side) - 0.5  # centres are at whole numbers
+    edges = np.hstack([corners, np.roll(corners, -1, axis=0)])
+    crossed = np.zeros((tile.size, tile.size + 1), int)
+    for some in np.array_split(edges, ceil(len(edges) / EDGES)):
+        np.add.at(crossed, _crossings(some, tile.size), 1)
+    return np.asarray(np.cumsum(crossed, axis=1)[:, :-1] % 2 == 1)
+
+
+def _crossings(edges: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of the first pixel beyond each edge ``(x, y, end x, end y)``, for each row that it crosses."""
+    x, y, end_x, end_y = edges.T
+    first = np.clip(np.ceil(np.minimum(y, end_y)), 0, size).astype(int)
+    rows = np.clip(np.ceil(np.maximum(y, end_y)), 0, size).astype(int) - first
+    edge = np.repeat(np.arange(len(edges)), rows)
+    row = np.arange(len(edge)) + np.repeat(first + rows - np.cumsum(rows), rows)
+    beyond = x[edge] + (row - y[edge]) * ((end_x - x)[edge] / (end_y - y)[edge])
+    return row, np.clip(np.ceil(beyond), 0, size).astype(int)
 
 
 def _of_asap(content: bytes) -> Iterator[Outline]:
     from xml.etree import ElementTree
 
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:  # which could make a small file expand without bounds
+    text = content.decode("utf-8-sig")  # by no other encoding can a declaration hide
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # which could make a small file expand without bounds
         raise ImageError("declares a document type; save the outlines without one")
-    for annotation in ElementTree.fromstring(content).iter("Annotation"):
+    for annotation in ElementTree.fromstring(text).iter("Annotation"):
         points = sorted(annotation.iter("Coordinate"), key=lambda point: int(float(point.get("Order", 0))))
         polygon = _polygon([(point.attrib["X"], point.attrib["Y"]) for point in points])
         if polygon is not None:
@@ -150,8 +170,8 @@ def _polygons(geometry: dict[str, Any]) -> list[Any]:
 def _polygon(points: Any) -> np.ndarray | None:
     """Corners ``(N, 2)``; None of what surrounds nothing."""
     corners = np.array([(float(x), float(y)) for x, y, *_ in points], np.float64).reshape(-1, 2)
-    if not np.isfinite(corners).all():
-        raise ImageError("has corners that are no finite numbers; check the file")
+    if not (np.abs(corners) < FARTHEST).all():  # nor is NaN
+        raise ImageError("has corners that lie on no slide; check the file")
     return corners if len(corners) > 2 else None
 
 

@@ -75,6 +75,7 @@ class Case:
         position: Pixel coordinates ``(x, y)`` of a patch in its slide, where the name tells.
         slice: Which slice of the volume at ``path`` it is; None for an image of its own.
         tile: Which tile of the slide at ``path`` it is; None for an image of its own.
+        problem: Of a volume or slide that could not be cut, why; reading it says so.
         foreground: File with what belongs to the body, where there is one; for a slice, a volume likewise.
     """
 
@@ -91,6 +92,7 @@ class Case:
     slice: VolumeSlice | None = None
     foreground: Path | None = None
     tile: SlideTile | None = None
+    problem: str | None = None
 
     def __str__(self) -> str:
         if self.path is None:

@@ -17,6 +17,8 @@ def read_case(case: Case) -> np.ndarray:
     Raises:
         ImageError: There are none, or they cannot be read.
     """
+    if case.problem is not None:
+        raise ImageError(case.problem)
     if case.pixels is not None:
         return np.atleast_3d(case.pixels)
     if case.path is None:

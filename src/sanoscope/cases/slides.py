@@ -7,6 +7,7 @@ OpenSlide's cache of ``CACHE_BYTES``, however large the slide is and whatever le
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,19 +216,20 @@ def _openslide() -> Any:
     return openslide
 
 
-@cache
-def _cache() -> Any:
+@lru_cache(maxsize=1)
+def _cache(_process: int) -> Any:
     return _openslide().OpenSlideCache(CACHE_BYTES)
 
 
 def _slide(path: Path) -> Any:
-    return _opened(path, path.stat().st_mtime_ns)
+    return _opened(path, path.stat().st_mtime_ns, os.getpid())
 
 
 @lru_cache(maxsize=OPEN_SLIDES)
-def _opened(path: Path, _changed: int) -> Any:
+def _opened(path: Path, _changed: int, process: int) -> Any:
+    """A handle of this process; one from before a fork would share its place in the file with the parent's."""
     slide = _openslide().OpenSlide(path)
-    slide.set_cache(_cache())
+    slide.set_cache(_cache(process))
     return slide
 
 

@@ -7,6 +7,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from math import prod
@@ -31,7 +32,7 @@ SIMPLE = {1, 32773}  # none, PackBits
 INFLATED: dict[int, Callable[[], Any]] = {
     8: zlib.decompressobj,
     32946: zlib.decompressobj,
-    34925: lzma.LZMADecompressor,
+    34925: partial(lzma.LZMADecompressor, memlimit=2**27),  # twice what the strongest preset needs
 }
 JPEG_2000 = {33003, 33004, 33005, 34712}  # tifffile writes and reads them in different byte orders
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2

@@ -23,6 +23,8 @@ from sanoscope.errors import DataError, ImageError, OptionError, nearest
 
 RANDOM = re.compile(r"random:([1-9]\d*)")
 THREADS = 4  # OpenSlide decodes without the interpreter's lock
+# A tile may be magnified by so much beyond its slide: scanners of 40× have 0.22 to 0.27 micrometres per pixel.
+MAGNIFIED_MORE = 1.1
 # Side in pixels at which a tile is compared with outlines: a hundredth of a usual tile's area is told apart.
 OUTLINE_SIDE = 64
 
@@ -72,6 +74,10 @@ class Tiling:
         objective = facts_of(path).objective or self.objective
         if not objective:
             raise ImageError(f"{path}: does not tell its magnification; set data.objective, such as 20 or 40")
+        if self.magnification > objective * MAGNIFIED_MORE:
+            raise ImageError(
+                f"{path}: has {objective:.3g}× and not data.magnification={self.magnification:g}; set it no higher"
+            )
         return max(round(self.size * objective / self.magnification), 1)
 
     def places(self, path: Path) -> list[tuple[int, int]]:
@@ -96,8 +102,8 @@ def tiled(cases: Cases, tiling: Tiling) -> Cases:
     The subject is that of the slide, or the slide itself. A file of its name in ``.xml`` or ``.geojson`` beside it
     outlines what is abnormal: a tile is abnormal where any of it is, and has the slide's label where there are no
     outlines. Of Camelyon16's cells those that are partly abnormal are left out, as are the normal ones of slides with
-    outlines. Tiles that a source names one by one stay as they are. A slide that cannot be read stays whole; reading
-    it will say what is wrong.
+    outlines, and all of abnormal slides without. Tiles that a source names one by one stay as they are. A slide that
+    cannot be cut stays whole, and the notes say why.
 
     Raises:
         DataError: Outlines cannot be read, or no tile is left of slides that can be.
@@ -122,10 +128,11 @@ def tiled(cases: Cases, tiling: Tiling) -> Cases:
 
 @dataclass(frozen=True)
 class _Cut:
-    """The tiles of a slide, or the slide itself where it cannot be read; and how many cells were left out."""
+    """The tiles of a slide, or the slide itself where it cannot be cut and why; how many cells were left out."""
 
     tiles: list[Case] = field(default_factory=list)
     doubtful: int = 0
+    refused: str = ""
 
 
 def _is_whole_slide(case: Case) -> bool:
@@ -158,8 +165,8 @@ def _tiles(slide: Case, tiling: Tiling) -> _Cut:
     slide = replace(slide, mask=slide.mask or _outlines_beside(path))
     try:
         side, places = tiling.side(path), tiling.places(path)
-    except ImageError:
-        return _Cut([slide])
+    except ImageError as error:
+        return _Cut([replace(slide, problem=str(error))])
     cells = [SlideTile(x, y, side, tiling.size) for x, y in places]
     shares = [_abnormal_share(slide, cell) for cell in cells]
     if tiling.tissue == "camelyon16" and slide.mask is not None:
@@ -216,11 +223,13 @@ def _notes(slides: list[Case], found: dict[str, _Cut], tiling: Tiling, files: in
         yield f"files that are further levels of a slide in DICOM: {files - len(slides)}"
     if empty := [name for name, cut in found.items() if not cut.tiles]:
         yield f"slides without a tile of tissue, left out: {len(empty)} ({listed(empty, 3)})"
+    if refused := [cut.refused for cut in found.values() if cut.refused]:
+        yield f"slides that cannot be cut into tiles: {len(refused)} ({listed(refused, 1)})"
     if doubtful := sum(cut.doubtful for cut in found.values()):
         yield f"cells of slides with outlines that are not wholly abnormal, left out: {doubtful}"
     if alike := [case.name for case in slides if case.label == 1 and not _has_outlines(case)]:
-        clause = "slides labelled abnormal without outlines, each tile labelled like them"
-        yield f"{clause}: {len(alike)} ({listed(alike, 3)})"
+        done = "left out" if tiling.tissue == "camelyon16" else "each tile labelled like them"
+        yield f"slides labelled abnormal without outlines, {done}: {len(alike)} ({listed(alike, 3)})"
 
 
 def _has_outlines(slide: Case) -> bool:

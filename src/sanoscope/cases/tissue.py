@@ -16,6 +16,9 @@ METHODS = ("otsu", "camelyon16", "none")
 PICTURE_SIDE = 2048
 # Tissue is coloured: glass, even where it is dirty or dark, has less saturation than this, of 255.
 LEAST_SATURATION = 12
+# And tissue, however pale beside its darkest parts, has more: where there is no glass, Otsu would divide the tissue.
+MOST_SATURATION = 60
+DARK = 48  # pixels whose brightest channel is below it, of 255, are no colour but noise in a black gap of the scan
 # Shares of the picture below which a speck is no tissue, and a hole in the tissue no hole.
 LEAST_SPECK, LEAST_HOLE = 1e-4, 1e-4
 
@@ -65,9 +68,7 @@ def _found(path: Path, _changed: int) -> Tissue:
     facts = facts_of(path)
     picture = thumbnail(path, PICTURE_SIDE)
     saturation = median_filter(_saturation(picture), size=5)
-    lowest, highest = saturation.min(), saturation.max()
-    threshold = LEAST_SATURATION if lowest == highest else max(float(threshold_otsu(saturation)), LEAST_SATURATION)
-    mask = saturation > threshold
+    mask = saturation > np.clip(threshold_otsu(saturation), LEAST_SATURATION, MOST_SATURATION)
     mask = remove_small_objects(mask, max_size=round(LEAST_SPECK * mask.size))
     mask = remove_small_holes(mask, max_size=round(LEAST_HOLE * mask.size))
     height, width = mask.shape
@@ -78,7 +79,7 @@ def _saturation(picture: np.ndarray) -> np.ndarray:
     """Of 255, as in HSV."""
     brightest = picture.max(axis=2).astype(np.float32)
     darkest = picture.min(axis=2).astype(np.float32)
-    return np.asarray(255 * (brightest - darkest) / np.maximum(brightest, 1))
+    return np.asarray(255 * (brightest - darkest) / np.maximum(brightest, DARK))
 
 
 def camelyon16_cells(path: Path) -> list[tuple[int, int]]:

@@ -70,8 +70,8 @@ def slices_of(volume: Case, slicing: Slicing) -> list[Case]:
     axis = slicing.axis
     try:
         count = read_grid(volume.path).canonical_shape[AXES[axis]]
-    except ImageError:
-        return [volume]
+    except ImageError as error:
+        return [replace(volume, problem=str(error))]
     abnormal: list[int | None] = [volume.label] * count
     if volume.mask is not None:
         try:

@@ -57,7 +57,7 @@ def inspect(
     slicing = slicing or Slicing()
     cases = read_cases(data, normal=normal, layout=layout, slicing=slicing)
     chosen, notes = _drawn(cases, sample)
-    looks = look_at(chosen, slicing.tiling, workers)
+    looks = look_at(chosen, workers)
     kept = [index for index, look in enumerate(looks) if isinstance(look, Look)]
     seen = Seen(chosen[kept], [look for look in looks if isinstance(look, Look)])
     refused = [(case, look) for case, look in zip(chosen, looks, strict=True) if isinstance(look, str)]

@@ -5,25 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.masks import true_mask
-from sanoscope.cases.readers import is_volume
-from sanoscope.cases.slides import is_slide
-from sanoscope.cases.tiling import Tiling
-from sanoscope.cases.volume_files import read_grid
 from sanoscope.console import track
 from sanoscope.errors import ImageError
+from sanoscope.preparation.decode import chunks_of
 from sanoscope.preparation.resizing import resize
 from sanoscope.preparation.sources import OpenVolumes, read_source
 from sanoscope.preparation.workers import spread
 
-CHUNK = 64  # cases that a worker takes at a time
 # Pixels along a side that statistics are taken of; of larger images, every second, third … row and column.
 MOST_PIXELS = 1024
 # The small grey picture that copies are told by: twice the 8 × 9 that a difference hash compares.
@@ -75,63 +69,35 @@ class Look:
     mask_reason: str | None
 
 
-def look_at(cases: Cases, tiling: Tiling, workers: int | None = None) -> list[Look | str]:
+def look_at(cases: Cases, workers: int | None = None) -> list[Look | str]:
     """What each case tells, or why it cannot be read, in order.
 
     Args:
         cases: Read one by one; of a volume, all slices together.
-        tiling: How slides were cut.
         workers: How many are read at once; the number of cores where None.
     """
-    chunks = _chunks(cases)
+    chunks = chunks_of(list(cases))
     in_memory = any(case.pixels is not None for case in cases)  # which would have to be sent to other processes
-    work = partial(_look_at_chunk, tiling=tiling)
-    looked = spread(work, chunks, workers or os.cpu_count() or 1, processes=not in_memory)
+    looked = spread(_look_at_chunk, chunks, workers or os.cpu_count() or 1, processes=not in_memory)
     done = chain.from_iterable(track(looked, "reading", len(chunks)))
     names = [case.name for chunk in chunks for case in chunk]
     of_name = dict(zip(names, done, strict=True))
     return [of_name[case.name] for case in cases]
 
 
-def _chunks(cases: Cases) -> list[list[Case]]:
-    """Cases in pieces; all slices of a volume are in one, so that it is read once."""
-    of_files: dict[Path, list[Case]] = {}
-    others: list[Case] = []
-    for case in cases:
-        if case.path is not None and (case.slice is not None or case.tile is not None):
-            of_files.setdefault(case.path, []).append(case)
-        else:
-            others.append(case)
-    return [*(others[i : i + CHUNK] for i in range(0, len(others), CHUNK)), *of_files.values()]
-
-
-def _look_at_chunk(cases: Sequence[Case], tiling: Tiling) -> list[Look | str]:
+def _look_at_chunk(cases: Sequence[Case]) -> list[Look | str]:
     volumes = OpenVolumes()
-    return [_look_at_one(case, volumes, tiling) for case in cases]
+    return [_look_at_one(case, volumes) for case in cases]
 
 
-def _look_at_one(case: Case, volumes: OpenVolumes, tiling: Tiling) -> Look | str:
+def _look_at_one(case: Case, volumes: OpenVolumes) -> Look | str:
     try:
         pixels = read_source(case, volumes).pixels
     except ImageError as error:
-        reason = _why_whole(case, tiling) or str(error)
+        reason = str(error)
         named = any(reason.startswith(str(name)) for name in (case, case.path, case.foreground) if name is not None)
         return reason if named else f"{case}: {reason}"
     return look_at_pixels(pixels, *_mask_of(case, pixels.shape[:2]))
-
-
-def _why_whole(case: Case, tiling: Tiling) -> str | None:
-    """Why a volume or slide could not be cut into its slices or tiles; None of what need not be cut."""
-    if case.path is None or case.slice is not None or case.tile is not None:
-        return None
-    try:
-        if is_volume(case.path):
-            read_grid(case.path)
-        elif is_slide(case.path):
-            tiling.places(case.path)
-    except ImageError as error:
-        return str(error)
-    return None
 
 
 def _mask_of(case: Case, size: tuple[int, int]) -> tuple[int | None, str | None]:

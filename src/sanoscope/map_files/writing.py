@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from sanoscope.cases.case import Case, Cases
-from sanoscope.cases.dicom import begins_like_dicom
+from sanoscope.cases.dicom_header import is_dicom
 from sanoscope.cases.pixels import read_case
-from sanoscope.cases.suffixes import DICOM, suffix_of
 from sanoscope.cases.volume_files import read_volume
 from sanoscope.cases.volume_map import volume_map
 from sanoscope.console import track
@@ -25,6 +25,8 @@ from sanoscope.map_files.slides import write_slide
 from sanoscope.report import images
 
 MAPS, OVERLAYS = "maps", "overlays"
+# A series takes a gigabyte while it is written; several volumes are written at a time.
+_one_dicom = Lock()
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,16 @@ class Judged:
         maps: One for each.
         scores: ``(N,)``.
         abnormal: ``(N,)`` bool, the decisions.
+        score_range: What scores are usual and strong in held-out normals.
+        recipe: Name of the method.
     """
 
     cases: Cases
     maps: Heatmaps
     scores: np.ndarray
     abnormal: np.ndarray
+    score_range: tuple[float, float]
+    recipe: str
 
 
 def write_maps(judged: Judged, folder: Path, wanted: Wanted | None = None) -> list[str]:
@@ -110,8 +116,8 @@ def _write_image(judged: Judged, index: int, folder: Path, wanted: Wanted) -> No
     _write_overlay(case, read_case(case), heatmap, maps, folder)
     if wanted.geojson:
         write_image_geojson(case, maps, index, folder)
-    if wanted.dicom and case.path is not None and _is_dicom(case.path):
-        write_dicom(case.name, judged.cases, maps, [index], folder, wanted.identified)
+    if wanted.dicom and case.path is not None and is_dicom(case.path):
+        _write_dicom(case.name, judged, [index], folder, wanted)
 
 
 def _write_volume(name: str, judged: Judged, indices: Sequence[int], folder: Path, wanted: Wanted) -> None:
@@ -132,12 +138,13 @@ def _write_volume(name: str, judged: Judged, indices: Sequence[int], folder: Pat
     file = folder / MAPS / f"{name}.nii.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(volume_map(path, heatmaps, where.axis), file)
-    if wanted.dicom and _is_dicom(path):
-        write_dicom(name, cases, maps, list(indices), folder, wanted.identified)
+    if wanted.dicom and is_dicom(path):
+        _write_dicom(name, judged, indices, folder, wanted)
 
 
-def _is_dicom(path: Path) -> bool:
-    return suffix_of(path) in DICOM or begins_like_dicom(path)
+def _write_dicom(name: str, judged: Judged, indices: Sequence[int], folder: Path, wanted: Wanted) -> None:
+    with _one_dicom:
+        write_dicom(name, judged.cases, judged.maps, list(indices), folder, wanted.identified, judged.recipe)
 
 
 def _write_overlay(case: Case, pixels: np.ndarray, heatmap: np.ndarray, maps: Heatmaps, folder: Path) -> None:

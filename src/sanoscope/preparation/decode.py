@@ -68,6 +68,8 @@ def _hash_all(cases: Cases, workers: int) -> tuple[list[str | None], dict[str, s
     files: dict[Path, None] = {}
     slides: dict[Path, None] = {}
     for case in cases:
+        if case.problem is not None:
+            continue
         with suppress(ImageError):  # it comes again below, where the case is named
             (slides if case.tile is not None else files).update(dict.fromkeys(sources.files_of(case)))
     key_of_file = _keys(list(files), sources.keys_of_files, workers) | _keys(
@@ -93,7 +95,7 @@ def _keys(
     return dict(zip(files, chain.from_iterable(hashed), strict=True))
 
 
-def _chunks(cases: Sequence[Case]) -> list[Sequence[Case]]:
+def chunks_of(cases: Sequence[Case]) -> list[Sequence[Case]]:
     """Cases in the order given, but all slices of a volume together in one chunk, so that it is read once."""
     of_volumes: dict[Path, list[Case]] = {}
     others: list[Case] = []
@@ -109,7 +111,7 @@ def _fill(cache: DecodedCache, cases: list[Case], geometry: Geometry, workers: i
     """Decode what the cache lacks and add it block by block; the reasons for what cannot be, by case name."""
     failures: dict[str, str] = {}
     waiting: dict[Form, list[_Decoded]] = {}
-    chunks = _chunks(cases)
+    chunks = chunks_of(cases)
     in_memory = any(case.pixels is not None for case in cases)  # which would have to be sent to other processes
     decoded = spread(partial(_decode_chunk, geometry=geometry), chunks, workers, processes=not in_memory)
     for results in track(decoded, "decoding", len(chunks)):

@@ -135,6 +135,8 @@ def key_of(case: Case, key_of_file: Mapping[Path, str | ImageError]) -> str:
     Raises:
         ImageError: One of its files could not be read, or it has neither a file nor pixels.
     """
+    if case.problem is not None:
+        raise ImageError(case.problem)
     keys = [key_of_file[file] for file in files_of(case)]
     for key in keys:
         if isinstance(key, ImageError):
@@ -159,6 +161,8 @@ def read_source(case: Case, volumes: OpenVolumes) -> Source:
     Raises:
         ImageError: They cannot be read, or the foreground lies on another grid.
     """
+    if case.problem is not None:
+        raise ImageError(case.problem)
     if case.slice is not None and case.path is not None and case.pixels is None:
         return _slice_source(case, volumes)
     if case.tile is not None and case.path is not None:

@@ -20,6 +20,8 @@ from sanoscope.errors import DataError, ImageError
 
 name = "array-file"
 
+MOST_IMAGES = 2**22  # PatchCamelyon, the largest collection in one file, has a twelfth of it
+
 
 def recognises(path: Path) -> bool:
     """A ``.npy`` or ``.npz`` file that is not a single image."""
@@ -36,8 +38,9 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     try:
         with naming(path), path.open("rb") as stream:
             file = ArrayFile(stream, suffix_of(path))
+            count = images_in(file, chosen(file))
+            labels, subjects = (_beside(file, what, count) for what in ("labels", "subjects"))
             images = file.read(chosen(file), LARGEST_BYTES)
-            labels, subjects = (_beside(file, what) for what in ("labels", "subjects"))
     except ImageError as error:
         raise DataError(str(error)) from error
     try:
@@ -47,6 +50,24 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     return Cases(cases, str(path), name)
 
 
-def _beside(file: ArrayFile, what: str) -> list[object] | None:
+def images_in(file: ArrayFile, array: str) -> int:
+    """How many images an array of a file has, each of which becomes a case.
+
+    Raises:
+        ImageError: There are more than ``MOST_IMAGES``.
+    """
+    count = (*file.header(array).shape, 1)[0]
+    if count > MOST_IMAGES:
+        raise ImageError(f"{count} images are more than the limit of {MOST_IMAGES} in one file; save it in parts")
+    return count
+
+
+def _beside(file: ArrayFile, what: str, images: int) -> list[object] | None:
     """What a file says of each image, None where it does not."""
-    return file.read(what, LARGEST_BYTES, NUMBERS + TEXTS).tolist() if what in file.names else None
+    if what not in file.names:
+        return None
+    shape = file.header(what, NUMBERS + TEXTS).shape
+    if shape != (images,):
+        raise ImageError(f"{what} of shape {shape} for {images} images; give one for each")
+    values: list[object] = file.read(what, LARGEST_BYTES, NUMBERS + TEXTS).tolist()
+    return values

@@ -11,23 +11,27 @@ import re
 from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.layouts.camelyon_tiles import UNUSABLE
 from sanoscope.cases.layouts.groups import listed
 from sanoscope.cases.slicing import Slicing
+from sanoscope.cases.slides import is_slide
 from sanoscope.errors import DataError, OptionError
 
 name = "camelyon16"
 
-FILE = re.compile(r"(normal|tumor|test)_\d+\.tiff?", re.IGNORECASE)
+FILE = re.compile(r"(normal|tumor|test)_\d{3}\.tiff?", re.IGNORECASE)
 PLACES = ("*.tif*", "*/*.tif*", "*/*/*.tif*")
 GROUPS = {"normal": 0, "tumor": 1}
 REFERENCES = ("reference.csv", "Reference.csv", "GT.csv")
-# Nearly empty, black or blurred (deep perceptual autoencoder, released code).
-EXCLUDED = frozenset(f"normal_{number}" for number in ("027", "045", "108", "144", "150", "158"))
 
 
 def recognises(path: Path) -> bool:
-    """A folder with slides called as in the challenge, itself or up to two folders down."""
-    return path.is_dir() and any(FILE.fullmatch(file.name) for place in PLACES for file in path.glob(place))
+    """A folder with a slide called as in the challenge, itself or up to two folders down; patches may be called so."""
+    if not path.is_dir():
+        return False
+    named = (file for place in PLACES for file in path.glob(place) if FILE.fullmatch(file.name))
+    first = next(named, None)
+    return first is not None and is_slide(first)
 
 
 def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
@@ -43,18 +47,18 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     if normal is not None:
         raise OptionError(f"{path}: normal='{normal}' is not asked for here; the slides' names tell it")
     files = sorted({file for place in PLACES for file in path.glob(place) if FILE.fullmatch(file.name)})
-    outlines = {file.stem: file for file in sorted(path.rglob("*.xml"))}
+    outlines = {file.stem.lower(): file for file in sorted(path.rglob("*.xml"))}
     reference = _reference(path)
     cases, excluded = [], []
     for file in files:
         stem = file.stem.lower()
-        if stem in EXCLUDED:
+        if stem in UNUSABLE:
             excluded.append(stem)
             continue
         group = _group(stem, reference, outlines)
         label = None if group is None else GROUPS[group]
         side = "test" if stem.startswith("test") else "train"
-        mask = outlines.get(file.stem) if label != 0 else None
+        mask = outlines.get(stem) if label != 0 else None
         cases.append(Case(stem, file, label=label, group=group, subject=stem, split=side, mask=mask))
     notes = [f"slides that show next to nothing, left out: {len(excluded)} ({listed(excluded)})"] if excluded else []
     if lacking := [case.name for case in cases if case.label == 1 and case.mask is None]:

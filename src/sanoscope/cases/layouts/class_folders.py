@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
@@ -23,6 +24,7 @@ from sanoscope.cases.layouts.listing import (
 )
 from sanoscope.cases.readers import is_read
 from sanoscope.cases.slicing import Slicing
+from sanoscope.cases.suffixes import DICOM, SLIDES, suffix_of
 
 name = "class-folders"
 
@@ -45,7 +47,8 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     """Every image in a class folder, at any depth in it; label by the folder's name.
 
     Images beside the class folders have no class and are left out. A split folder that has no class folders
-    gives images without a label.
+    gives images without a label. Sub-folders with nothing but DICOM files or slides, none of them named like a class,
+    are an archive's, and mean nothing.
 
     Raises:
         OptionError: ``normal`` is none of the class folders.
@@ -56,12 +59,17 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
     files = paired.images
     has_splits = {plain(file.partition("/")[0]) for file in files if "/" in file} <= SPLIT_WORDS.keys()
     places = {file: _place(file, has_splits) for file in files}
+    archived = normal is None and _are_patients(places, files)
+    if archived:
+        places = {file: (split, None) for file, (split, _) in places.items()}
     classed = {split for split, group in places.values() if group is not None}
     kept = [file for file in files if places[file][1] is not None or places[file][0] not in classed]
     groups = {group for _, group in places.values() if group is not None}
     otherwise = ", or read the images without labels with layout='folder'"
     labels = labels_of_groups(groups, normal, path, otherwise) if groups else {}
     notes = [*listing.notes, *_notes(labels, len(files) - len(kept))]
+    if archived:
+        notes.append("sub-folders are taken for patients or studies; were they classes, normal would name one of them")
     cases = (
         Case(
             case_name,
@@ -77,6 +85,13 @@ def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
         for split, group in [places[file]]
     )
     return Cases(cases, str(path), name, notes)
+
+
+def _are_patients(places: Mapping[str, tuple[str | None, str | None]], files: Sequence[str]) -> bool:
+    """Whether sub-folders are those of an archive rather than classes."""
+    groups = {plain(group) for _, group in places.values() if group is not None}
+    archived = (suffix_of(file) in (*DICOM, *SLIDES) or not is_read(file) for file in files)
+    return bool(groups) and not groups & (NORMAL_WORDS | ABNORMAL_WORDS) and all(archived)
 
 
 def _place(file: str, has_splits: bool) -> tuple[str | None, str | None]:

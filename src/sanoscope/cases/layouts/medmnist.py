@@ -11,6 +11,7 @@ import numpy as np
 
 from sanoscope.cases.case import Case, Cases
 from sanoscope.cases.grid import naming
+from sanoscope.cases.layouts.array_file import images_in
 from sanoscope.cases.layouts.groups import SPLIT_WORDS, labels_of_groups
 from sanoscope.cases.npy import ArrayFile
 from sanoscope.cases.readers import is_read
@@ -73,6 +74,8 @@ def _arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             if not parts or any(f"{part}_labels" not in archive.names for part in parts):
                 found = ", ".join(sorted(archive.names)) or "none"
                 raise ImageError(f"no MedMNIST file; it needs train_images, train_labels and so on, not {found}")
+            for part in parts:
+                images_in(archive, f"{part}_images")
             keys = [f"{part}_{what}" for part in parts for what in ("images", "labels")]
             arrays = {key: archive.read(key, LARGEST_PART) for key in keys}
     except ImageError as error:
