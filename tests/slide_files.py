@@ -75,13 +75,11 @@ def save_asap(path: Path, outlines: Sequence[tuple[str, Corners]]) -> Path:
     parts = []
     for group, corners in outlines:
         points = "".join(f'<Coordinate Order="{i}" X="{x}" Y="{y}" />' for i, (x, y) in enumerate(corners))
-        parts.append(
-            f'<Annotation Name="a" Type="Polygon" PartOfGroup="{group}"><Coordinates>{points}</Coordinates></Annotation>'
-        )
+        coordinates = f"<Coordinates>{points}</Coordinates>"
+        parts.append(f'<Annotation Name="a" Type="Polygon" PartOfGroup="{group}">{coordinates}</Annotation>')
+    found = f"<ASAP_Annotations><Annotations>{''.join(parts)}</Annotations></ASAP_Annotations>"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f'<?xml version="1.0"?>\n<ASAP_Annotations><Annotations>{"".join(parts)}</Annotations></ASAP_Annotations>'
-    )
+    path.write_text(f'<?xml version="1.0"?>\n{found}')
     return path
 
 

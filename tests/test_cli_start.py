@@ -12,7 +12,7 @@ from command_line import finished, in_own_process, sanoscope
 from sanoscope import RECIPES, __version__
 from sanoscope.errors import OptionError
 
-VERBS = ("demo", "fit", "calibrate", "score", "evaluate", "select", "cluster", "similar")
+VERBS = ("demo", "inspect", "fit", "calibrate", "score", "evaluate", "select", "cluster", "similar")
 VERBS += ("compare", "study", "reproduce", "recipes")
 HEAVY = ("torch", "lightning", "numpy", "pandas", "sklearn", "matplotlib", "scipy", "PIL", "jinja2")
 
@@ -47,7 +47,8 @@ def test_help_names_every_verb(arguments: list[str]) -> None:
     [
         ("demo", ["--out", "--epochs", "--seed"]),
         ("fit", ["RECIPE", "DATA", "--out", "--set", "--config", "--epochs", "--split", "--normal", "--resume"]),
-        ("score", ["MODEL", "DATA", "--out", "--set", "--side", "--normal", "--no-maps", "--device"]),
+        ("inspect", ["DATA", "--out", "--json", "--sample", "--layout", "--normal", "--set"]),
+        ("score", ["MODEL", "DATA", "--out", "--set", "--side", "--normal", "--no-maps", "--dicom", "--geojson"]),
         ("evaluate", ["DIR", "--subject", "--balanced", "--resamples", "--out"]),
         (
             "cluster",

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from sanoscope.cases import Case, Cases, Slicing, VolumeSlice, read_case, read_cases
-from sanoscope.cases import nifti as nifti_module
+from sanoscope.cases import raw_voxels as raw_voxels_module
 from sanoscope.cases.case import AXES
 from sanoscope.errors import DataError
 from sanoscope.heatmaps import Heatmaps, map_base, slices_by_volume
@@ -347,13 +347,13 @@ def test_each_volume_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(cases) == 4 * SHAPE[2]
     maps = maps_that_are_the_pixels(cases)
     decompressed: list[int] = []
-    real = nifti_module.decompressed
+    real = raw_voxels_module.decompressed
 
     def counted(content: bytes, size: int) -> bytes:
         decompressed.append(size)
         return real(content, size)
 
-    monkeypatch.setattr(nifti_module, "decompressed", counted)
+    monkeypatch.setattr(raw_voxels_module, "decompressed", counted)
     write_maps(judged(cases, maps), tmp_path / "out")
     assert len(decompressed) == 4
 

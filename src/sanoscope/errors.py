@@ -7,6 +7,9 @@ class SanoscopeError(Exception):
     The command line prints it as one line on stderr and exits with code 2.
     """
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # names of files may have line breaks
+
 
 class DataError(SanoscopeError):
     """A collection, manifest or split that cannot be used."""

@@ -94,8 +94,7 @@ def chosen(file: ArrayFile) -> str:
         return file.names[0]
     named = [name for name in NAMES if name in file.names]
     if len(named) != 1:
-        found = ", ".join(sorted(file.names)) or "none"
-        raise ImageError(f"it should have one array, or one called image or images, not these: {found}")
+        raise ImageError(f"it should have one array, or one called image or images, not these: {file.listing}")
     return named[0]
 
 

@@ -15,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sanoscope.cases.case import AXES
+from sanoscope.cases.limits import LARGEST_BYTES, MOST_SLICES
 from sanoscope.errors import ImageError
 
 if TYPE_CHECKING:
@@ -48,9 +50,12 @@ class Grid:
         """The grid of a shape and an affine.
 
         Raises:
-            ImageError: The affine does not tell three directions.
+            ImageError: The affine does not tell three directions, or there are too many voxels or slices.
         """
         first, second, third = shape
+        if max(shape) > MOST_SLICES or prod(shape) > LARGEST_BYTES:
+            bounds = f"{MOST_SLICES} along an axis and {LARGEST_BYTES} in all"
+            raise ImageError(f"{tuple(shape)} voxels are more than the limits of {bounds}; cut it")
         return cls((first, second, third), affine, _orientation(affine), header)
 
     def canonical(self, stored: np.ndarray) -> np.ndarray:

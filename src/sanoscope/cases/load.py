@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sanoscope.cases.case import Case, Cases
+from sanoscope.cases.case import Cases
 from sanoscope.cases.dicom_cases import with_series
 from sanoscope.cases.duplicates import across_splits, describe_duplicates
+from sanoscope.cases.from_array import cases_of_array
 from sanoscope.cases.layouts import LAYOUTS
-from sanoscope.cases.layouts.groups import labels_of_groups
 from sanoscope.cases.readers import read_types
 from sanoscope.cases.slicing import Slicing
 from sanoscope.cases.splits import BY, add_validation, check_subjects, hold_out
@@ -102,7 +102,7 @@ def read_cases(
     """
     group = None if normal is None else str(normal)
     if isinstance(data, np.ndarray):
-        return _from_array(data, labels, subjects, group)
+        return cases_of_array(data, labels, subjects, group)
     if labels is not None or subjects is not None:
         raise OptionError("labels and subjects go with an array; for files, name them in a manifest")
     if isinstance(data, Cases):
@@ -134,57 +134,3 @@ def _from_path(path: Path, normal: str | None, layout: str | None, slicing: Slic
     if normal is not None and all(case.group is None for case in cases):
         raise OptionError(f"{path}: normal='{normal}' is of no use, as no groups are named here")
     return sliced(with_series(tiled(cases, slicing.tiling), slicing), slicing)
-
-
-def _from_array(
-    images: np.ndarray, labels: Sequence[object] | None, subjects: Sequence[object] | None, normal: str | None
-) -> Cases:
-    """Cases of an array; each holds a view of its image."""
-    if images.ndim not in (3, 4) or images.size == 0:
-        raise DataError(f"array of shape {images.shape}: needed is (images, height, width[, channels])")
-    if images.dtype.kind not in "uifb":
-        raise DataError(f"array of {images.dtype}: needed are numbers")
-    _check_finite(images)
-    known = _per_image("labels", labels, len(images))
-    patients = _per_image("subjects", subjects, len(images))
-    groups = [None if label is None else str(label) for label in known]
-    named = normal is not None
-    label_of = labels_of_groups((g for g in groups if g is not None), normal, "labels") if named else {"0": 0, "1": 1}
-    for i, group in enumerate(groups):
-        if group is not None and group not in label_of:
-            raise DataError(f"labels[{i}] is '{group}', not 0, 1 or None; for groups, say which one is normal")
-    cases = (
-        Case(
-            f"{i:06d}",
-            pixels=pixels,
-            label=None if group is None else label_of[group],
-            group=group if named else None,
-            subject=None if patient is None else str(patient),
-        )
-        for i, (pixels, group, patient) in enumerate(zip(images, groups, patients, strict=True))
-    )
-    return Cases(cases, "array", "array")
-
-
-def _check_finite(images: np.ndarray) -> None:
-    if images.dtype.kind == "f":
-        for i, image in enumerate(images):
-            if not np.isfinite(image).all():
-                raise DataError(f"image {i} of the array holds NaN or infinity; replace these values")
-
-
-def _per_image(what: str, values: Sequence[object] | None, images: int) -> list[object]:
-    """One value an image; numpy's numbers as Python's, and NaN, pandas' word for unknown, as None."""
-    if values is None:
-        return [None] * images
-    listed = np.asarray(values, dtype=object).tolist()
-    if len(listed) != images:
-        raise DataError(f"{len(listed)} {what} for {images} images; give one for each")
-    return [None if value != value else _plain(value) for value in listed]
-
-
-def _plain(value: object) -> object:
-    """``True``, ``1.0`` and numpy's ``1`` are the label 1."""
-    if isinstance(value, bool | np.bool_ | float | np.number) and float(value) == int(value):
-        return int(value)
-    return value

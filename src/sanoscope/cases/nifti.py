@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sanoscope.cases.compression import beginning, decompressed
+from sanoscope.cases.compression import beginning
 from sanoscope.cases.grid import Grid
-from sanoscope.cases.limits import LARGEST_BYTES, SMALLEST_RATIO
+from sanoscope.cases.raw_voxels import raw_voxels
 from sanoscope.cases.suffixes import suffix_of
 from sanoscope.cases.volume import Volume
 from sanoscope.errors import ImageError
@@ -46,14 +46,11 @@ def read(path: Path, contents: Mapping[Path, bytes] | None = None) -> Volume:
     content = contents[path] if contents else path.read_bytes()
     compressed = _is_compressed(path)
     grid, header = _parse(beginning(BytesIO(content), NIFTI_2, SUFFIXES, compressed))
-    data_type = _data_type(grid, header)
     begins = header.get_data_offset()
-    needed = begins + prod(grid.shape) * data_type.itemsize
-    if needed > len(content) * (SMALLEST_RATIO if compressed else 1):
-        raise ImageError("the file is truncated")
-    if compressed:
-        content = decompressed(content, needed)
-    stored = np.frombuffer(content, data_type, prod(grid.shape), begins).reshape(grid.shape, order="F")
+    if begins < header.sizeof_hdr:
+        raise ImageError("the header says that voxels begin inside it; check that the file is whole")
+    data_type: np.dtype[Any] = np.dtype(header.get_data_dtype())
+    stored = raw_voxels(content, grid.shape, data_type, begins, compressed)
     return Volume.of(grid, _values(stored, header))
 
 
@@ -104,18 +101,6 @@ def _three(header: Nifti1Header) -> tuple[int, int, int]:
     if prod(shape[3:]) > 1:
         raise ImageError(f"has {len(shape)} dimensions, of shape {tuple(shape)}; save each volume of it as a file")
     return shape[0], shape[1], shape[2]
-
-
-def _data_type(grid: Grid, header: Nifti1Header) -> np.dtype[Any]:
-    """The type of the voxels as stored, where it is one that is read, in a size that is read."""
-    data_type: np.dtype[Any] = np.dtype(header.get_data_dtype())
-    if data_type.kind not in "uif":
-        raise ImageError(f"voxels of type {data_type} are not read; save one number for each")
-    if header.get_data_offset() < header.sizeof_hdr:
-        raise ImageError("the header says that voxels begin inside it; check that the file is whole")
-    if prod(grid.shape) * data_type.itemsize > LARGEST_BYTES:
-        raise ImageError(f"{grid.shape} voxels are more than the limit of {LARGEST_BYTES / 2**30:g} GiB; cut it")
-    return data_type
 
 
 def _values(stored: np.ndarray, header: Nifti1Header) -> np.ndarray:

@@ -56,6 +56,11 @@ class ArrayFile:
         self._files = {file.removesuffix(".npy"): file for file in files}
         self.names = tuple(self._files)
 
+    @property
+    def listing(self) -> str:
+        """The names for a message, in one line."""
+        return ", ".join(name if name.isprintable() else ascii(name) for name in sorted(self.names)) or "none"
+
     def header(self, name: str, kinds: str = NUMBERS) -> Header:
         """The header of one array, checked against the bytes there are.
 

@@ -126,7 +126,8 @@ def read_tile(path: Path, tile: SlideTile) -> np.ndarray:
     """The pixels of a tile, ``(size, size, 3)`` uint8.
 
     They are read from the smallest level that is not too small, and shrunk from there by means over whole blocks of
-    pixels and, for what is left, less than a half, by Lanczos' filter. What lies beyond the slide is white.
+    pixels, as scanners make their levels, and, for what is left, less than a half, by Lanczos' filter, as a mean over
+    fractions of pixels would alias. What lies beyond the slide is white.
 
     Raises:
         ImageError: As ``facts_of``, or the tile's part of the file is damaged.

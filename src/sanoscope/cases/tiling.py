@@ -103,7 +103,7 @@ def tiled(cases: Cases, tiling: Tiling) -> Cases:
     outlines what is abnormal: a tile is abnormal where any of it is, and has the slide's label where there are no
     outlines. Of Camelyon16's cells those that are partly abnormal are left out, as are the normal ones of slides with
     outlines, and all of abnormal slides without. Tiles that a source names one by one stay as they are. A slide that
-    cannot be cut stays whole, and the notes say why.
+    cannot be cut stays whole, and reading it says why, as the notes do.
 
     Raises:
         DataError: Outlines cannot be read, or no tile is left of slides that can be.
@@ -128,11 +128,10 @@ def tiled(cases: Cases, tiling: Tiling) -> Cases:
 
 @dataclass(frozen=True)
 class _Cut:
-    """The tiles of a slide, or the slide itself where it cannot be cut and why; how many cells were left out."""
+    """The tiles of a slide, or the slide itself where it cannot be cut; and how many cells were left out."""
 
     tiles: list[Case] = field(default_factory=list)
     doubtful: int = 0
-    refused: str = ""
 
 
 def _is_whole_slide(case: Case) -> bool:
@@ -163,6 +162,8 @@ def _tiles(slide: Case, tiling: Tiling) -> _Cut:
     path = slide.path
     assert path is not None
     slide = replace(slide, mask=slide.mask or _outlines_beside(path))
+    if tiling.tissue == "camelyon16" and slide.label == 1 and slide.mask is None:
+        return _Cut()
     try:
         side, places = tiling.side(path), tiling.places(path)
     except ImageError as error:
@@ -223,8 +224,8 @@ def _notes(slides: list[Case], found: dict[str, _Cut], tiling: Tiling, files: in
         yield f"files that are further levels of a slide in DICOM: {files - len(slides)}"
     if empty := [name for name, cut in found.items() if not cut.tiles]:
         yield f"slides without a tile of tissue, left out: {len(empty)} ({listed(empty, 3)})"
-    if refused := [cut.refused for cut in found.values() if cut.refused]:
-        yield f"slides that cannot be cut into tiles: {len(refused)} ({listed(refused, 1)})"
+    if problems := [case.problem for cut in found.values() for case in cut.tiles if case.problem is not None]:
+        yield f"slides that cannot be cut into tiles: {len(problems)} ({listed(problems, 1)})"
     if doubtful := sum(cut.doubtful for cut in found.values()):
         yield f"cells of slides with outlines that are not wholly abnormal, left out: {doubtful}"
     if alike := [case.name for case in slides if case.label == 1 and not _has_outlines(case)]:

@@ -100,6 +100,8 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
         raise DataError(f"{file}: no column 'path' in the header ({found}); add it, separated by commas")
     rows = []
     for number, line in enumerate(lines[1:], start=2):
+        if any("\0" in value for value in line):
+            raise DataError(f"{file}, row {number}: holds a NUL character; save it as CSV in UTF-8")
         if len(line) > len(header):
             raise DataError(f"{file}, row {number}: more values than columns; put quotes around commas")
         values = dict(zip(header, line, strict=False))

@@ -72,8 +72,8 @@ def _arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             archive = ArrayFile(stream, ".npz")
             parts = [part for part in PARTS if f"{part}_images" in archive.names]
             if not parts or any(f"{part}_labels" not in archive.names for part in parts):
-                found = ", ".join(sorted(archive.names)) or "none"
-                raise ImageError(f"no MedMNIST file; it needs train_images, train_labels and so on, not {found}")
+                wanted = "train_images, train_labels and so on"
+                raise ImageError(f"no MedMNIST file; it needs {wanted}, not {archive.listing}")
             for part in parts:
                 images_in(archive, f"{part}_images")
             keys = [f"{part}_{what}" for part in parts for what in ("images", "labels")]
