@@ -27,6 +27,22 @@ def save_slide(path: Path, pixels: np.ndarray, levels: int = 1, mpp: float | Non
     return path
 
 
+def save_aperio(path: Path, pixels: np.ndarray, mpp: float, objective: float) -> Path:
+    """A slide as Aperio's scanners write them, but for their lossy compression."""
+    height, width = pixels.shape[:2]
+    about = f"Aperio Image Library v11.2.1\r\n{width}x{height} (256x256)|AppMag = {objective:g}|MPP = {mpp:g}"
+    with TiffWriter(path) as tiff:
+        tiff.write(
+            pixels,
+            tile=(TILE, TILE),
+            photometric="rgb",
+            compression="zlib",
+            metadata=None,
+            description=about,
+        )
+    return path
+
+
 def save_repeated(path: Path, tile: np.ndarray, across: int, mpp: float = 0.25) -> Path:
     """A slide of ``across`` × ``across`` times the same tile, which never is in memory as a whole."""
     import zlib

@@ -138,7 +138,7 @@ def test_a_row_and_an_overlay_for_each_slice(scored: Path, tree: Path) -> None:
 def test_report_shows_volumes_truth_and_every_map(scored: Path) -> None:
     page = (scored / "report.html").read_text()
     for name in CASES:
-        assert f'alt="slices of {name} under their maps"' in page
+        assert f'alt="{name} under its map"' in page
     for what in ("truth", "reconstruction", "rec-grad", "kl-grad", "rec-error", "combi", "elbo-grad", "ensemble"):
         assert f'alt="{what}"' in page
     for title in ("Results per pixel", "Labelled abnormal, one of each subject", "Foreground only"):
@@ -155,7 +155,7 @@ def test_without_masks_there_are_maps_but_no_results(model: Path, tmp_path: Path
     assert (out / "maps" / "case-9.nii.gz").exists()
     assert not (out / "gallery" / "maps.png").exists()
     page = (out / "report.html").read_text()
-    assert 'alt="slices of case-9 under their maps"' in page
+    assert 'alt="case-9 under its map"' in page
     assert 'alt="truth"' not in page
     assert 'id="pixels"' not in page
     assert "no scored image has a label" in sanoscope("evaluate", out).error
@@ -272,8 +272,8 @@ def test_one_subject(scored: Path) -> None:
     row = pixel_row(folder, "Whole image", "beta-vae, rec-grad")
     assert (row["n_images"], row["n_subjects"], row["n_pixels"]) == (1, 1, np.prod(SHAPE))
     page = (folder / "report.html").read_text()
-    assert "slices of case-2 under their maps" in page
-    assert "slices of case-1 under their maps" not in page
+    assert "case-2 under its map" in page
+    assert "case-1 under its map" not in page
 
 
 def test_an_ensemble_is_evaluated_on_other_subjects(scored: Path) -> None:

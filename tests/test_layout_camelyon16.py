@@ -74,6 +74,13 @@ def test_a_flat_folder(tmp_path: Path) -> None:
     assert recognised(tmp_path) == "camelyon16"
 
 
+def test_one_damaged_slide_does_not_hide_the_others(challenge: Path) -> None:
+    for file in sorted(challenge.rglob("normal_*.tif")):
+        file.write_bytes(b"II*\0")
+    assert recognised(challenge) == "camelyon16"
+    assert len(camelyon16.read(challenge, None, Slicing())) == 5
+
+
 def test_patches_of_such_names_are_not_slides(tmp_path: Path) -> None:
     for name in ("normal/normal_001", "tumor/tumor_001"):
         save_slide(tmp_path / f"{name}.tif", glass(64, 64))

@@ -421,7 +421,7 @@ class TestMaps:
             ("truth", 4),
             ("kl-grad", 5),
             ("combi", 6),
-            ("slices of head under their maps", 7),
+            ("head under its map", 7),
         }
         shown = [attributes["alt"] for tag, attributes in maps_page.elements if tag == "img"]
         assert shown[:6] == ["image", "truth", "reconstruction", "rec-grad", "kl-grad", "combi"]
@@ -437,7 +437,7 @@ class TestMaps:
         assert f"{said}{precision:.3f}" in warned
 
     def test_montages_are_explained(self, maps: ReportContent, maps_page: Page) -> None:
-        assert "head Slices in their order, row by row, under the rec-grad map; the outline is" in maps_page.text
+        assert "head Slices of a volume in their order, row by row, under the rec-grad map; the outline is" in maps_page.text
         assert "under the map; the outline" in Page(render(replace(maps, map_name="map"))).text
 
     def test_escapes_everything(self, maps: ReportContent) -> None:
@@ -453,7 +453,7 @@ class TestMaps:
         assert "script" not in {tag for tag, _ in page.elements}
         # Twelve lines of tables and their heading, the montage's twice, and those of the gallery.
         assert page.text.count("<script>alert('1')</script> & \"組織\"") >= 20
-        assert {HOSTILE, f"slices of {HOSTILE} under their maps"} <= set(page.values("alt"))
+        assert {HOSTILE, f"{HOSTILE} under its map"} <= set(page.values("alt"))
 
 
 def _decoded(source: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,11 @@ import pytest
 from PIL import Image
 from tifffile import TiffFile, TiffWriter
 
+from sanoscope.cases import slides
 from sanoscope.cases.case import SlideTile
 from sanoscope.cases.slides import facts_of, is_slide, read_region, read_tile, slide_key, thumbnail
 from sanoscope.errors import ImageError
-from slide_files import GLASS, save_repeated, save_slide
+from slide_files import GLASS, save_aperio, save_repeated, save_slide
 
 openslide = pytest.importorskip("openslide")
 
@@ -77,13 +79,29 @@ def test_what_lies_beyond_the_slide_is_white(tmp_path: Path) -> None:
     assert (read_tile(slide, SlideTile(5000, 0, 64, 64)) == 255).all()
 
 
-def test_a_picture_made_block_by_block_is_the_reduction_of_the_whole(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (2400, 4608, 3), np.uint8)
-    slide = save_slide(tmp_path / "a.tif", pixels)  # three blocks by two
-    found = read_region(slide, (0, 0), (4608, 2400), (576, 300))
-    np.testing.assert_array_equal(found, Image.fromarray(pixels).reduce(8))
-    np.testing.assert_array_equal(thumbnail(slide, 576), found)
-    assert thumbnail(slide, 10).shape == (5, 10, 3)
+@pytest.mark.parametrize(("side", "size"), [(79, 10), (83, 10), (150, 40), (64, 50)])
+def test_a_tile_shows_its_own_area_whatever_its_reduction(tmp_path: Path, side: int, size: int) -> None:
+    """On a ramp each pixel is the value at its centre; at the ends a filter has one side alone to look at."""
+    ramp = np.arange(160) + 20
+    slide = save_slide(tmp_path / "a.tif", np.tile(ramp, (160, 1))[..., None].repeat(3, 2).astype(np.uint8))
+    found = read_tile(slide, SlideTile(0, 0, side, size))
+    wanted = (np.arange(size) + 0.5) * side / size - 0.5 + 20
+    assert np.abs(found[size // 2, :, 0] - wanted)[1:-1].max() <= 1
+    assert np.abs(found[size // 2, :, 0] - wanted).max() <= side / size
+
+
+@pytest.mark.parametrize("block", [64, 100, 1000])
+def test_a_picture_made_block_by_block_is_the_reduction_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(slides, "BLOCK", block)
+    slide = save_slide(tmp_path / "a.tif", NOISE)
+    found = read_region(slide, (0, 0), (700, 600), (100, 86))
+    reduced = Image.fromarray(NOISE).reduce(6)
+    wanted = reduced.resize((100, 86), Image.Resampling.LANCZOS, (0, 0, 700 / 6, 600 / 6))
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(thumbnail(slide, 70), Image.fromarray(NOISE).reduce(10))
+    assert thumbnail(slide, 10).shape == (9, 10, 3)
 
 
 def test_a_picture_is_never_larger_than_the_slide(tmp_path: Path) -> None:
@@ -123,6 +141,28 @@ def test_the_key_is_of_the_content(tmp_path: Path) -> None:
     assert slide_key(first) == slide_key(other)
 
 
+def test_an_aperio_slide_tells_its_magnification(tmp_path: Path) -> None:
+    slide = save_aperio(tmp_path / "a.svs", NOISE, mpp=0.5, objective=20)
+    facts = facts_of(slide)
+    assert (facts.vendor, facts.mpp, facts.objective, facts.downsamples) == ("aperio", (0.5, 0.5), 20, (1,))
+    assert np.abs(read_tile(slide, SlideTile(256, 0, 256, 256)).astype(int) - NOISE[:256, 256:512]).max() <= 2
+
+
+def test_a_header_that_lies_is_refused_at_once(tmp_path: Path) -> None:
+    slide = save_slide(tmp_path / "a.tif", NOISE)
+    content = bytearray(slide.read_bytes())
+    with TiffFile(slide) as tiff:
+        for name in ("ImageWidth", "ImageLength"):
+            struct.pack_into("<I", content, tiff.pages.first.tags[name].valueoffset, 200_000)
+    slide.write_bytes(content)
+    assert facts_of(slide).width == 200_000
+    with pytest.raises(ImageError, match=r"a\.tif: its smaller levels are missing; save it as a pyramid"):
+        thumbnail(slide, 100)
+    with pytest.raises(ImageError, match=r"a\.tif: 16384 × 16384 pixels at once are too many"):
+        read_tile(slide, SlideTile(0, 0, 200_000, 2**14))
+    np.testing.assert_array_equal(read_tile(slide, SlideTile(0, 0, 64, 64)), NOISE[:64, :64])
+
+
 def test_a_changed_file_is_opened_anew(tmp_path: Path) -> None:
     tile = SlideTile(0, 0, 64, 64)
     slide = save_slide(tmp_path / "a.tif", NOISE)
@@ -133,10 +173,10 @@ def test_a_changed_file_is_opened_anew(tmp_path: Path) -> None:
 
 
 def test_threads_read_the_same(tmp_path: Path) -> None:
-    slides = [save_slide(tmp_path / f"{i}.tif", np.roll(NOISE, i, axis=1)) for i in range(20)]  # more than are kept
+    files = [save_slide(tmp_path / f"{i}.tif", np.roll(NOISE, i, axis=1)) for i in range(20)]  # more than are kept
     places = [(i, SlideTile(16 * i, 8 * i, 128, 128)) for i in range(20)] * 3
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda place: read_tile(slides[place[0]], place[1]), places)
+        found = pool.map(lambda place: read_tile(files[place[0]], place[1]), places)
         for (i, tile), pixels in zip(places, found, strict=True):
             wanted = np.roll(NOISE, i, axis=1)[tile.y : tile.y + 128, tile.x : tile.x + 128]
             np.testing.assert_array_equal(pixels, wanted)

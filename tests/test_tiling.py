@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from sanoscope.cases import Cases, Slicing, read_case, read_cases, true_mask
+from sanoscope.cases import Cases, Slicing, read_case, read_cases, tiling, true_mask
 from sanoscope.cases.case import Case, SlideTile
 from sanoscope.cases.tiling import Tiling, tiled
 from sanoscope.errors import DataError, ImageError, OptionError
@@ -111,18 +114,50 @@ def test_outlines_that_cannot_be_read_stop_it(slide: Path) -> None:
 
 
 def test_random_tiles_depend_on_the_slide_alone(slide: Path, tmp_path: Path) -> None:
-    tiling = Tiling(64, 20, tiles="random:3")
-    alone = corners(tiled(one(slide), tiling))
+    three = Tiling(64, 20, tiles="random:3")
+    alone = corners(tiled(one(slide), three))
     assert len(alone) == 3
     assert alone == sorted(alone, key=lambda place: place[::-1])
     assert set(alone) < set(corners(tiled(one(slide), HALF)))
     others = [save_slide(tmp_path / f"{i}.svs", glass(640, 512, (0, 0, 640, 512))) for i in range(3)]
     cases = Cases([*(Case(f"other/{path.stem}", path) for path in others), Case("elsewhere/b", slide)])
-    together = tiled(cases, tiling)
+    together = tiled(cases, three)
     assert corners(together.where(lambda case: case.path == slide)) == alone
     drawn = {tuple(corners(together.where(lambda case, path=path: case.path == path))) for path in others}
     assert len(drawn) > 1
     assert len(tiled(one(slide), Tiling(64, 20, tiles="random:99"))) == 6
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 40), st.sampled_from([10.0, 20.0, 37.0]))
+@settings(max_examples=30, deadline=None)
+def test_tiles_of_everything_cover_a_slide_once(width: int, height: int, size: int, magnification: float) -> None:
+    with TemporaryDirectory() as folder:
+        path = save_slide(Path(folder) / "a.svs", glass(width, height))
+        cases = tiled(one(path), Tiling(size, magnification, tissue="none"))
+    covered = np.zeros((height, width), int)
+    for case in cases:
+        assert case.tile is not None
+        covered[case.tile.y : case.tile.y + case.tile.side, case.tile.x : case.tile.x + case.tile.side] += 1
+        assert case.tile.x < width
+        assert case.tile.y < height
+    assert (covered == 1).all()
+    assert len(set(corners(cases))) == len(cases)
+
+
+def test_a_tile_is_abnormal_where_its_mask_is_and_only_there(slide: Path) -> None:
+    specks = [("Tumor", rectangle(x + 0.9, 200.9, x + 3.1, 203.1)) for x in (130, 254.5, 300, 500)]
+    save_asap(slide.with_suffix(".xml"), specks)
+    for size in (16, 64, 128):
+        cases = tiled(one(slide), Tiling(size, 40 * size / 128))
+        masks = [true_mask(case) for case in cases]
+        assert cases.labels == [int(mask is not None and mask.any()) for mask in masks]
+        assert 1 in cases.labels or size == 16
+
+
+def test_more_tiles_than_a_slide_can_have_are_refused(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "MOST_TILES", 19)
+    with pytest.raises(ImageError, match=r"a\.svs: has 20 tiles of 128 pixels; set data\.tile_size higher"):
+        HALF.places(slide)
 
 
 def test_what_is_no_whole_slide_stays(slide: Path, tmp_path: Path) -> None:
@@ -131,6 +166,7 @@ def test_what_is_no_whole_slide_stays(slide: Path, tmp_path: Path) -> None:
         Case("plain", tmp_path / "plain.png"),
         Case("memory", pixels=glass(8, 8)),
         Case("tile", slide, tile=SlideTile(0, 0, 128, 64)),
+        Case("both", slide, pixels=glass(8, 8)),
     ]
     assert list(tiled(Cases(others), HALF)) == others
     mixed = tiled(Cases([others[0], Case("slide", slide), others[1]]), HALF)
@@ -147,8 +183,8 @@ def test_slides_without_tissue_are_left_out(slide: Path, tmp_path: Path) -> None
     empty = save_slide(tmp_path / "empty.svs", glass(640, 512))
     found = tiled(Cases([Case("slide", slide), Case("empty", empty)]), HALF)
     assert len(found) == 6
-    assert "slides without a tile of tissue, left out: 1 (empty)" in found.notes
-    with pytest.raises(DataError, match=r"no tile of its slides has tissue; set data\.tissue=none"):
+    assert "slides of which no tile is left: 1 (empty)" in found.notes
+    with pytest.raises(DataError, match=r"no tile of its slides is left; set data\.tissue=none"):
         tiled(one(empty), HALF)
 
 
@@ -156,23 +192,23 @@ def test_camelyon16s_cells_and_their_labels(tmp_path: Path) -> None:
     """One cell is 3 × 3 pixels of a slide reduced 256 times, whose border of 30 pixels is left out."""
     pixels = np.repeat(np.repeat(glass(72, 66, (30, 30, 42, 36)), 8, 0), 8, 1)
     path = save_slide(tmp_path / "a.svs", pixels)
-    tiling = Tiling(size=192, tissue="camelyon16")
-    assert tiling.side(path) == 768
-    with pytest.raises(DataError, match="has tissue"):  # of 3 × 3 reduced pixels there is nothing but border
-        tiled(one(path), tiling)
+    protocol = Tiling(size=192, tissue="camelyon16")
+    assert protocol.side(path) == 768
+    with pytest.raises(DataError, match="no tile"):  # of 3 × 3 reduced pixels there is nothing but border
+        tiled(one(path), protocol)
     large = _large(tmp_path / "large.svs")
     cells = [(x * 768, y * 768) for y in (10, 11) for x in (10, 11, 12, 13)]
-    normal = tiled(one(large, label=0), tiling)
+    normal = tiled(one(large, label=0), protocol)
     assert corners(normal) == cells
     assert normal.labels == [0] * 8
     assert normal[0].tile == SlideTile(7680, 7680, 768, 192)
     assert "(cells of 768 pixels at 192, data.tissue=camelyon16, data.tiles=all)" in normal.notes[0]
     outline = save_asap(tmp_path / "a.xml", [("_0", rectangle(7680, 7680, 7680 + 2 * 768 + 100, 7680 + 768))])
-    tumour = tiled(one(large, label=1, mask=outline), tiling)
+    tumour = tiled(one(large, label=1, mask=outline), protocol)
     assert corners(tumour) == cells[:2]  # the third is abnormal in part, the others are normal
     assert tumour.labels == [1, 1]
     assert "cells of slides with outlines that are not wholly abnormal, left out: 6" in tumour.notes
-    both = tiled(Cases([Case("n", large, label=0), Case("t", large, label=1)]), tiling)
+    both = tiled(Cases([Case("n", large, label=0), Case("t", large, label=1)]), protocol)
     assert both.labels == [0] * 8
     assert "slides labelled abnormal without outlines, left out: 1 (t)" in both.notes
 

@@ -15,7 +15,7 @@ from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
 from sanoscope.evaluation import PixelRow, ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
 from sanoscope.gallery import GALLERY_SIZE, choose
-from sanoscope.heatmaps import Heatmaps, slices_by_volume
+from sanoscope.heatmaps import MAP_QUANTILE, Heatmaps, slices_by_volume, tiles_by_slide
 from sanoscope.map_evaluation import MapEvaluation, has_masks
 from sanoscope.report.content import GalleryImage, ReportContent, SideBySide
 
@@ -62,7 +62,8 @@ class Findings:
         maps: Where on each image; None if not asked for, if the method does not say it, or if the folder it was
             loaded from keeps none.
         shown: Pictures for the gallery, by index.
-        montages: Slices of volumes under their maps, ``(H, W, 3)`` uint8, by name of the volume.
+        montages: Slices of volumes under their maps, and slides under the scores of their tiles, ``(H, W, 3)`` uint8, by
+            name of the volume or slide.
         unreadable: File and reason of each case that could not be scored.
         recipe: ``Recipe.to_json`` with its notes and changes.
         history: Metrics of each training epoch.
@@ -103,6 +104,11 @@ class Findings:
     def abnormal(self) -> np.ndarray:
         """The decisions, ``(N,)`` bool."""
         return self.decision.decide(self.score)
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """What scores are usual in held-out normals, and what hardly any of them exceeds; for colours."""
+        return float(np.median(self.calibration)), float(np.quantile(self.calibration, MAP_QUANTILE))
 
     @property
     def p_values(self) -> np.ndarray:
@@ -164,7 +170,9 @@ class Findings:
             raise DataError(f"no case is left ({note})")
         places = {int(old): new for new, old in enumerate(indices)}
         volumes = {
-            name for name, slices in slices_by_volume(self.cases).items() if not places.keys().isdisjoint(slices)
+            name
+            for name, parts in (slices_by_volume(self.cases) | tiles_by_slide(self.cases)).items()
+            if not places.keys().isdisjoint(parts)
         }
         return replace(
             self,

@@ -17,7 +17,6 @@ from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
 from sanoscope.findings import Findings, Shown
 from sanoscope.gallery import LABELLED
-from sanoscope.heatmaps import MAP_QUANTILE
 from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps
 from sanoscope.map_files.writing import Judged, Wanted, write_maps
 from sanoscope.report.content import ReportContent
@@ -28,7 +27,7 @@ from sanoscope.report.map_figure import write_map_figure
 SCORES_FILE, FINDINGS_FILE, REPORT_FILE = "scores.csv", "findings.json", "report.html"
 FIGURE_FILE = "maps.png"
 SCORE_PREFIX = "score: "
-# Pictures of a case in the gallery, by their names in ``Shown``, and the folder of the volumes' montages.
+# Pictures of a case in the gallery, by their names in ``Shown``, and the folder of the montages of volumes and slides.
 SHOWN, MONTAGES = ("image", "reconstruction", "overlay", "truth"), "montages"
 # File names need not be text; the bytes that are none come back as they were.
 ANY_NAME: Final = "surrogateescape"
@@ -60,10 +59,7 @@ def save_findings(
             findings.maps,
             findings.score,
             findings.abnormal,
-            score_range=(
-                float(np.median(findings.calibration)),
-                float(np.quantile(findings.calibration, MAP_QUANTILE)),
-            ),
+            score_range=findings.score_range,
             recipe=str(findings.recipe.get("name", "")),
         )
         for reason in write_maps(judged, folder, Wanted(dicom, geojson, identified)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,8 @@ from sanoscope.cases.case import Case
 from sanoscope.cases.masks import true_mask
 from sanoscope.errors import ImageError
 from sanoscope.findings import Findings, Shown
-from sanoscope.heatmaps import Heatmaps, Trace, map_scale, slices_by_volume
+from sanoscope.heatmaps import Heatmaps, Trace, map_scale, slices_by_volume, tiles_by_slide
+from sanoscope.map_files.slide_picture import scored_slide
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipe import Recipe
@@ -22,8 +24,9 @@ from sanoscope.report import images as display
 from sanoscope.scoring.inference import BatchResult, Inference
 from sanoscope.scoring.trivial import MAP_NAMES as TRIVIAL_MAPS
 
-# Volumes that a report shows, and how many slices of each: what fits on a screen.
+# Volumes and slides that a report shows, how many slices of each, and pixels along a slide: what fits on a screen.
 MONTAGE_VOLUMES, MONTAGE_SLICES, MONTAGE_COLUMNS = 3, 24, 6
+SLIDE_SIDE = 1024
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,12 @@ class Showing:
         )
 
     def with_gallery(self, findings: Findings, pictures: Pictures) -> Findings:
-        """The findings with pictures of the cases worth looking at, and montages of volumes under their maps."""
+        """The findings with pictures of the cases worth looking at, montages of volumes under their maps, and slides."""
         wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
         shown = dict(zip(wanted, self._shown(pictures.subset(wanted)), strict=True)) if wanted else {}
         volumes = _volumes_to_show(findings) if self.inference.scoring.map_names else {}
         montages = {name: self._montage(pictures.subset(indices)) for name, indices in volumes.items()}
-        return replace(findings, shown=shown, montages=montages)
+        return replace(findings, shown=shown, montages=montages | dict(_slides_shown(findings)))
 
     def _shown(self, pictures: Pictures) -> Iterator[Shown]:
         prepared, reconstructions = self.inference.pictures(pictures)
@@ -132,6 +135,19 @@ def _volumes_to_show(findings: Findings) -> dict[str, list[int]]:
     volumes = slices_by_volume(findings.cases)
     ranked = sorted(volumes, key=lambda name: -findings.score[volumes[name]].max())
     return {name: _evenly(volumes[name], MONTAGE_SLICES) for name in ranked[:MONTAGE_VOLUMES]}
+
+
+def _slides_shown(findings: Findings) -> Iterator[tuple[str, np.ndarray]]:
+    """The slides with the most abnormal tiles under the scores of these, by name; one that fails is left out."""
+    slides = tiles_by_slide(findings.cases)
+    ranked = sorted(slides, key=lambda name: -findings.score[slides[name]].max())
+    for name in ranked[:MONTAGE_VOLUMES]:
+        cases = findings.cases[slides[name]]
+        path, tiles = cases[0].path, [case.tile for case in cases if case.tile is not None]
+        assert path is not None, "a tile is of a file"
+        with suppress(ImageError):
+            scores = findings.score[slides[name]]
+            yield name, scored_slide(path, tiles, scores, findings.score_range, SLIDE_SIDE)
 
 
 def _evenly(indices: list[int], most: int) -> list[int]:

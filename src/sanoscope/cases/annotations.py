@@ -17,10 +17,11 @@ from sanoscope.cases.suffixes import suffix_of
 from sanoscope.errors import ImageError
 
 SUFFIXES = (".xml", ".geojson")
-# Bytes of a file with outlines; those of Camelyon16 have up to 2 MB.
-LARGEST_OUTLINES = 256 * 2**20
+ASAP = "ASAP_Annotations"  # the outermost element of its files
+# Bytes of a file with outlines; those of Camelyon16 have up to 2 MB. Parsed they take up to thirty times as many.
+LARGEST_OUTLINES = 64 * 2**20
 FARTHEST = 1e9  # pixels of level 0 from its corner
-EDGES = 10_000  # that are drawn at once, which bounds the memory for it
+CROSSINGS = 2**21  # of edges and rows, that are found at once, which bounds the memory for it
 # Groups of outlines of what is not abnormal; inside an abnormal region they cut a hole. Camelyon16's is ``_2``. An
 # outline without a group is abnormal: somebody drew it.
 NORMAL_GROUPS = frozenset({"_2", "exclusion", "normal", "healthy", "benign", "ignore*", "region*"})
@@ -111,7 +112,7 @@ def _filled(polygon: np.ndarray, tile: SlideTile) -> np.ndarray:
     corners = (polygon - (tile.x, tile.y)) * (tile.size / tile.side) - 0.5  # centres are at whole numbers
     edges = np.hstack([corners, np.roll(corners, -1, axis=0)])
     crossed = np.zeros((tile.size, tile.size + 1), int)
-    for some in np.array_split(edges, ceil(len(edges) / EDGES)):
+    for some in np.array_split(edges, ceil(len(edges) * tile.size / CROSSINGS)):
         np.add.at(crossed, _crossings(some, tile.size), 1)
     return np.asarray(np.cumsum(crossed, axis=1)[:, :-1] % 2 == 1)
 
@@ -133,7 +134,12 @@ def _of_asap(content: bytes) -> Iterator[Outline]:
     text = content.decode("utf-8-sig")  # by no other encoding can a declaration hide
     if "<!DOCTYPE" in text or "<!ENTITY" in text:  # which could make a small file expand without bounds
         raise ImageError("declares a document type; save the outlines without one")
-    for annotation in ElementTree.fromstring(text).iter("Annotation"):
+    root = ElementTree.fromstring(text)
+    if root.tag != ASAP:  # scanners and other viewers write XML beside slides too
+        raise ImageError(
+            f"holds no outlines of ASAP, as its <{root.tag:.40}> tells; save them as GeoJSON or rename the file"
+        )
+    for annotation in root.iter("Annotation"):
         points = sorted(annotation.iter("Coordinate"), key=lambda point: int(float(point.get("Order", 0))))
         polygon = _polygon([(point.attrib["X"], point.attrib["Y"]) for point in points])
         if polygon is not None:

@@ -31,6 +31,8 @@ MAYBE = (".tif", ".tiff")
 LEAST_PYRAMID_SIDE = 2048
 BLOCK = 2048
 CACHE_BYTES = 64 * 2**20
+# Bounds on what headers, which may lie, can ask for: pixels of a level that are read for one picture, and of a picture.
+MOST_READ, LARGEST_PICTURE = 2**32, 2**26
 OPEN_SLIDES = 16  # handles that are kept; each holds a file and its directory of tiles
 # A level that is this much smaller than what is asked for still counts as large enough: scanners round their levels.
 ROUNDING = 1.01
@@ -52,6 +54,8 @@ class SlideFacts:
         objective: Magnification of level 0, as told or from ``mpp``; None where neither is told.
         vendor: Of the format, as OpenSlide calls it.
         downsamples: Of each level.
+        fingerprint: OpenSlide's hash of the smallest level, the same for all files of one slide; empty where it is too
+            large for that.
     """
 
     path: Path
@@ -61,6 +65,7 @@ class SlideFacts:
     objective: float | None
     vendor: str
     downsamples: tuple[float, ...]
+    fingerprint: str
 
 
 def is_slide(path: Path) -> bool:
@@ -100,7 +105,8 @@ def facts_of(path: Path) -> SlideFacts:
         if objective is None and mpp is not None and mpp[0] < MAGNIFIED_MICROMETRES:  # more is a resolution for print
             objective = MAGNIFIED_MICROMETRES / mpp[0]
         vendor = slide.properties.get("openslide.vendor", "unknown")
-        return SlideFacts(path, width, height, mpp, objective, vendor, tuple(slide.level_downsamples))
+        fingerprint = slide.properties.get("openslide.quickhash-1", "")
+        return SlideFacts(path, width, height, mpp, objective, vendor, tuple(slide.level_downsamples), fingerprint)
 
 
 def slide_key(path: Path) -> str:
@@ -112,14 +118,19 @@ def slide_key(path: Path) -> str:
         ImageError: As ``facts_of``.
     """
     with _naming(path):
-        quick = _slide(path).properties.get("openslide.quickhash-1", "")
-        size = path.stat().st_size
-        digest = hashlib.blake2b(f"{size} {quick}".encode(), digest_size=16)
-        with path.open("rb") as stream:
-            for start in np.linspace(0, max(size - PIECE_BYTES, 0), PIECES).astype(int):
-                stream.seek(start)
-                digest.update(stream.read(PIECE_BYTES))
-        return digest.hexdigest()
+        return _key(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _key(path: Path, _changed: int) -> str:
+    """Kept, as each tile that is read asks for it."""
+    size = path.stat().st_size
+    digest = hashlib.blake2b(f"{size} {facts_of(path).fingerprint}".encode(), digest_size=16)
+    with path.open("rb") as stream:
+        for start in np.linspace(0, max(size - PIECE_BYTES, 0), PIECES).astype(int):
+            stream.seek(start)
+            digest.update(stream.read(PIECE_BYTES))
+    return digest.hexdigest()
 
 
 def read_tile(path: Path, tile: SlideTile) -> np.ndarray:
@@ -157,11 +168,13 @@ def read_region(path: Path, corner: tuple[int, int], extent: tuple[int, int], si
         size: The width and height in pixels that it is wanted at.
 
     Raises:
-        ImageError: As ``read_tile``.
+        ImageError: As ``read_tile``, or it is too large to be read.
     """
     from PIL import Image
 
     with _naming(path):
+        if size[0] * size[1] > LARGEST_PICTURE:
+            raise ImageError(f"{size[0]} × {size[1]} pixels at once are too many; ask for less, such as smaller tiles")
         slide = _slide(path)
         wanted = min(extent[0] / size[0], extent[1] / size[1])
         level = max(
@@ -170,10 +183,12 @@ def read_region(path: Path, corner: tuple[int, int], extent: tuple[int, int], si
         )
         downsample = slide.level_downsamples[level]
         found = max(round(extent[0] / downsample), 1), max(round(extent[1] / downsample), 1)
+        if found[0] * found[1] > MOST_READ:
+            raise ImageError("its smaller levels are missing; save it as a pyramid, as 'vips tiffsave --pyramid' does")
         factor = max(min(found[0] // size[0], found[1] // size[1]), 1)
         image = _reduced(slide, level, corner, found, factor)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.LANCZOS)
+        if image.size != size:  # the last row and column of means may be of fewer pixels than the others
+            image = image.resize(size, Image.Resampling.LANCZOS, (0, 0, found[0] / factor, found[1] / factor))
         return np.asarray(image)
 
 

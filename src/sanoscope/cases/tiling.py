@@ -25,8 +25,8 @@ RANDOM = re.compile(r"random:([1-9]\d*)")
 THREADS = 4  # OpenSlide decodes without the interpreter's lock
 # A tile may be magnified by so much beyond its slide: scanners of 40× have 0.22 to 0.27 micrometres per pixel.
 MAGNIFIED_MORE = 1.1
-# Side in pixels at which a tile is compared with outlines: a hundredth of a usual tile's area is told apart.
-OUTLINE_SIDE = 64
+# Tiles of a slide; the largest slides have a tenth of it at full magnification, but a header may lie.
+MOST_TILES = 2**22
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,14 @@ class Tiling:
         if self.tissue == "camelyon16":
             return camelyon16_cells(path)
         side, facts = self.side(path), facts_of(path)
-        places = [(x, y) for y in range(0, facts.height, side) for x in range(0, facts.width, side)]
+        rows, columns = range(0, facts.height, side), range(0, facts.width, side)
+        if len(rows) * len(columns) > MOST_TILES:
+            raise ImageError(
+                f"{path}: has {len(rows) * len(columns):,} tiles of {side} pixels; set data.tile_size higher"
+            )
+        places = ((x, y) for y in rows for x in columns)
         if self.tissue == "none":
-            return places
+            return list(places)
         tissue = find_tissue(path)
         return [(x, y) for x, y in places if tissue.share(x, y, side) >= max(self.least_tissue, 1e-9)]
 
@@ -122,7 +127,9 @@ def tiled(cases: Cases, tiling: Tiling) -> Cases:
     )
     cut = cases.with_cases(parts, _notes(slides, found, tiling, sum(whole)))
     if not len(cut):
-        raise DataError(f"{cases.source}: no tile of its slides has tissue; set data.tissue=none or data.least_tissue")
+        raise DataError(
+            f"{cases.source}: no tile of its slides is left; set data.tissue=none or data.least_tissue lower"
+        )
     return cut
 
 
@@ -135,11 +142,13 @@ class _Cut:
 
 
 def _is_whole_slide(case: Case) -> bool:
-    return case.path is not None and case.slice is None and case.tile is None and is_slide(case.path)
+    if case.path is None or case.pixels is not None:
+        return False
+    return case.slice is None and case.tile is None and is_slide(case.path)
 
 
 def _distinct(slides: Cases) -> list[Case]:
-    """Each slide once: of slides in DICOM every level is a file, and each stands for all."""
+    """Each slide once: of slides in DICOM every level is a file, and each stands for all of those in its folder."""
     known: set[tuple[Path, object]] = set()
     distinct = []
     for case in slides:
@@ -161,7 +170,7 @@ def _distinct(slides: Cases) -> list[Case]:
 def _tiles(slide: Case, tiling: Tiling) -> _Cut:
     path = slide.path
     assert path is not None
-    slide = replace(slide, mask=slide.mask or _outlines_beside(path))
+    slide = replace(slide, mask=slide.mask or _outlines_beside(path), subject=slide.subject or slide.name)
     if tiling.tissue == "camelyon16" and slide.label == 1 and slide.mask is None:
         return _Cut()
     try:
@@ -180,7 +189,6 @@ def _tiles(slide: Case, tiling: Tiling) -> _Cut:
             slide,
             name=f"{slide.name}/x{cell.x:06d}_y{cell.y:06d}",
             label=labels[cell],
-            subject=slide.subject or slide.name,
             position=(cell.x, cell.y),
             tile=cell,
         )
@@ -198,7 +206,7 @@ def _abnormal_share(slide: Case, cell: SlideTile) -> float | None:
     if slide.mask is None:
         return None
     try:
-        return float(mask_of(slide.mask, replace(cell, size=OUTLINE_SIDE)).mean())
+        return float(mask_of(slide.mask, cell).mean())
     except ImageError as error:
         raise DataError(f"{error} (without its outlines the slide would count as normal)") from error
 
@@ -223,7 +231,7 @@ def _notes(slides: list[Case], found: dict[str, _Cut], tiling: Tiling, files: in
     if files > len(slides):
         yield f"files that are further levels of a slide in DICOM: {files - len(slides)}"
     if empty := [name for name, cut in found.items() if not cut.tiles]:
-        yield f"slides without a tile of tissue, left out: {len(empty)} ({listed(empty, 3)})"
+        yield f"slides of which no tile is left: {len(empty)} ({listed(empty, 3)})"
     if problems := [case.problem for cut in found.values() for case in cut.tiles if case.problem is not None]:
         yield f"slides that cannot be cut into tiles: {len(problems)} ({listed(problems, 1)})"
     if doubtful := sum(cut.doubtful for cut in found.values()):

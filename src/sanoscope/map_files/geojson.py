@@ -107,7 +107,8 @@ def rings_of(region: np.ndarray) -> list[np.ndarray]:
     turns = np.diff(np.diff(np.pad(region, 1).astype(np.int8), axis=0), axis=1)  # (H + 1, W + 1)
     y, x = np.nonzero(turns)
     turn = turns[y, x]
-    y, x, turn = (np.repeat(values, np.abs(turn)) for values in (y, x, turn))
+    times = np.abs(turn)
+    y, x, turn = np.repeat(y, times), np.repeat(x, times), np.repeat(turn, times)
     # Edges join the first and second corner of a row, the third and fourth, and so on; those of a column likewise.
     again = np.append(False, (np.diff(y) == 0) & (np.diff(x) == 0))
     downwards = np.lexsort((again ^ (turn == 2), y, x)).reshape(-1, 2)

@@ -18,10 +18,9 @@ import numpy as np
 from sanoscope.cases import slides as slide_files
 from sanoscope.cases.case import Case, Cases, SlideTile
 from sanoscope.heatmaps import Heatmaps
-from sanoscope.map_files.area_means import Lines, area_means, area_sums
+from sanoscope.map_files.area_means import Lines, area_sums
 from sanoscope.map_files.geojson import (
     Feature,
-    Regions,
     about_regions,
     feature,
     pixel_threshold,
@@ -30,14 +29,12 @@ from sanoscope.map_files.geojson import (
     write_geojson,
 )
 from sanoscope.map_files.pyramid import Pyramid, write_colours, write_values
-from sanoscope.map_files.scale_bar import with_scale
+from sanoscope.map_files.slide_picture import slide_picture
 from sanoscope.preparation.scratch import scratch_array
 from sanoscope.report import images
 
 # Pixels along a side of a slide's map. Where every pixel is above the threshold, that takes most memory: 0.7 GiB.
 LARGEST_SIDE = 8192
-# Pixels along the longer side of the picture.
-PICTURE_SIDE = 2048
 
 # Files of several slides are written at a time, which would need that memory as many times.
 _one_slide = Lock()
@@ -51,13 +48,14 @@ def write_slide(
     folder: Path,
     scores: np.ndarray,
     abnormal: np.ndarray,
+    score_range: tuple[float, float],
 ) -> None:
     """Write what was found on a slide, over its whole extent; what was not scored is 0.
 
     - ``maps/NAME.tiff``: the map, float32, as OME-TIFF.
     - ``maps/NAME.rgb.tiff``: its colours on white, as a TIFF that OpenSlide opens.
     - ``maps/NAME.geojson``: the regions above the threshold as annotations, and each tile with its score.
-    - ``overlays/NAME.png``: the slide under its map, with the outlines of the regions.
+    - ``overlays/NAME.png``: the slide under the scores of its tiles, and under its map with the outlines of regions.
 
     A pixel of the map is a power of two of pixels of level 0: the smallest that keeps both sides within
     ``LARGEST_SIDE`` and is not finer than the tiles were read. Tiles are averaged where they overlap. They are put
@@ -71,6 +69,7 @@ def write_slide(
         folder: Of the results.
         scores: ``(N,)`` of all cases.
         abnormal: ``(N,)`` bool, the decisions on all cases.
+        score_range: What scores are usual and strong in held-out normals.
 
     Raises:
         ImageError: If the slide cannot be read any more.
@@ -95,7 +94,8 @@ def write_slide(
         features += [_tile_feature(cases[index], float(scores[index]), bool(abnormal[index])) for index in indices]
         about_map = about_regions(maps, regions) | {"reduction": reduction}
         write_geojson(folder / "maps" / f"{name}.geojson", features, about_map)
-        images.write_png(folder / "overlays" / f"{name}.png", _picture(path, facts, pyramid, regions, maps))
+        picture = slide_picture(path, tiles, scores[list(indices)], score_range, pyramid, regions, maps)
+        images.write_png(folder / "overlays" / f"{name}.png", picture)
 
 
 def _tile_of(case: Case) -> SlideTile:
@@ -124,7 +124,8 @@ def _put_together(
         sums, areas = area_sums(heatmap, of_tile, lines.part(*place))
         total[place] += sums
         covered[place] += areas
-    return np.divide(total, covered, out=total, where=covered > 0)
+    np.divide(total, covered, out=total, where=covered > 0)
+    return total
 
 
 def _on_white(part: np.ndarray, maps: Heatmaps) -> np.ndarray:
@@ -136,13 +137,3 @@ def _tile_feature(case: Case, score: float, abnormal: bool) -> Feature:
     tile = _tile_of(case)
     corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * tile.side + (tile.x, tile.y)
     return feature([corners], "tile", "Abnormal" if abnormal else "Normal", {"score": score}, case.name)
-
-
-def _picture(path: Path, facts: slide_files.SlideFacts, pyramid: Pyramid, regions: Regions, maps: Heatmaps) -> np.ndarray:
-    """The slide under its map with the outlines of regions, however small, and what the colours mean."""
-    image = slide_files.thumbnail(path, PICTURE_SIDE)
-    lines = Lines.of_parts(0, 0, facts.width, facts.height, image.shape[:2])
-    heatmap, outlined = (area_means(values, pyramid.lines[0], lines) for values in (pyramid.levels[0], regions.mask))
-    picture = images.outlined(images.overlay(image, heatmap, maps.range_of()), outlined > 0)
-    name, threshold = pixel_threshold(maps)
-    return with_scale(picture, maps.range_of(), maps.name, f"outlined: above {threshold:.4g} ({name})")

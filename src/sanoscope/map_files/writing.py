@@ -86,7 +86,9 @@ def write_maps(judged: Judged, folder: Path, wanted: Wanted | None = None) -> li
         for name, indices in slices_by_volume(cases).items()
     ]
     work += [
-        partial(write_slide, name, cases, judged.maps, indices, folder, judged.scores, judged.abnormal)
+        partial(
+            write_slide, name, cases, judged.maps, indices, folder, judged.scores, judged.abnormal, judged.score_range
+        )
         for name, indices in tiles_by_slide(cases).items()
     ]
     failed: list[str] = []

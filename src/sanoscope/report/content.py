@@ -116,7 +116,8 @@ class ReportContent:
         subject_rows: The same per subject, by title of the table, such as ``"Per subject, largest score"``.
         pixel_rows: Results per pixel by title of the table, such as ``"Whole image"``.
         map_name: The deciding map, such as ``rec-grad``.
-        montages: Slices of a volume under their maps, ``(H, W, 3)`` uint8, by name of the volume.
+        montages: Slices of a volume under their maps, or a slide under the scores of its tiles, ``(H, W, 3)`` uint8, by
+            name of the volume or slide.
         history: One mapping per epoch: ``epoch``, ``seconds``, ``train/loss``, ``validation/loss`` and so on.
         gallery: Images by group title, such as ``"Most abnormal"``.
         side_by_side: This method beside others on the same images, if it was compared.

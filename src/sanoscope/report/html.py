@@ -86,7 +86,7 @@ def render(content: ReportContent) -> str:
         "training": ("Training", training),
         "gallery": ("Gallery", any(content.gallery.values())),
         "side-by-side": ("Side by side", content.side_by_side),
-        "volumes": ("Volumes", content.montages),
+        "volumes": ("Volumes and slides", content.montages),
         "decision": ("Decision", content.decision),
         "recipe": ("Recipe", content.recipe),
         "provenance": ("Provenance", content.provenance),

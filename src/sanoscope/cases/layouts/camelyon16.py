@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from itertools import islice
 from pathlib import Path
 
 from sanoscope.cases.case import Case, Cases
@@ -21,6 +22,7 @@ name = "camelyon16"
 
 FILE = re.compile(r"(normal|tumor|test)_\d{3}\.tiff?", re.IGNORECASE)
 PLACES = ("*.tif*", "*/*.tif*", "*/*/*.tif*")
+LOOKED_AT = 5  # files that are opened; one of them may be damaged
 GROUPS = {"normal": 0, "tumor": 1}
 REFERENCES = ("reference.csv", "Reference.csv", "GT.csv")
 
@@ -30,8 +32,7 @@ def recognises(path: Path) -> bool:
     if not path.is_dir():
         return False
     named = (file for place in PLACES for file in path.glob(place) if FILE.fullmatch(file.name))
-    first = next(named, None)
-    return first is not None and is_slide(first)
+    return any(map(is_slide, islice(named, LOOKED_AT)))
 
 
 def read(path: Path, normal: str | None, slicing: Slicing) -> Cases:
