@@ -437,8 +437,9 @@ class TestMaps:
         assert f"{said}{precision:.3f}" in warned
 
     def test_montages_are_explained(self, maps: ReportContent, maps_page: Page) -> None:
-        assert "head Slices of a volume in their order, row by row, under the rec-grad map; the outline is" in maps_page.text
-        assert "under the map; the outline" in Page(render(replace(maps, map_name="map"))).text
+        said = "head Slices of a volume in their order, row by row, under the rec-grad map, with the outline of"
+        assert said in maps_page.text
+        assert "under the map, with the outline" in Page(render(replace(maps, map_name="map"))).text
 
     def test_escapes_everything(self, maps: ReportContent) -> None:
         (picture, _) = maps.gallery["Labelled abnormal, one of each subject"]
