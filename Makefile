@@ -24,6 +24,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/perceptual_step.py --json benchmarks/results/perceptual-step.json
 	$(BIN)/python benchmarks/frozen_features.py --json benchmarks/results/frozen-features.json
 	$(BIN)/python benchmarks/clustering.py --json benchmarks/results/clustering.json
+	$(BIN)/python benchmarks/reading.py --json benchmarks/results/reading.json
 
 # Every table of the papers at its small budget, on real collections below DATA, and the pages of docs/results: about
 # an hour and a half on two cores. What is done is not done again.

@@ -129,7 +129,31 @@ def clustering_table(measured: Figures) -> str:
     )
 
 
-TABLES = (throughput_table, constrained_table, pixel_table, perceptual_table, frozen_table, clustering_table)
+def reading_table(measured: Figures) -> str:
+    """Reading files of each format beside the plain reader of its library."""
+    return _table(
+        ["files", "plain reader", "Sanoscope's reader", "times the plain one", "all into the cache", "out of it"],
+        (
+            [
+                row["format"],
+                *(f"{row[name]:,.0f}" for name in ("plain", "reader")),
+                f"{row['reader'] / row['plain']:.2f}",
+                *(f"{row[name]:,.0f}" for name in ("first", "again")),
+            ]
+            for row in measured["results"]
+        ),
+    )
+
+
+TABLES = (
+    reading_table,
+    throughput_table,
+    constrained_table,
+    pixel_table,
+    perceptual_table,
+    frozen_table,
+    clustering_table,
+)
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

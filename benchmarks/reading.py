@@ -3,8 +3,9 @@
     python benchmarks/reading.py [--scale N] [--repeats N] [--json FILE]
 
 Files are drawn anew: PNG patches, a NIfTI volume, DICOM series (native, RLE and JPEG 2000) and a pyramidal slide. The
-plain way is what the library's documentation shows, one file after the other: PIL's ``Image.open``, nibabel's ``get_fdata``, pydicom's
-``pixel_array`` with ``apply_modality_lut``, OpenSlide's ``read_region`` at the nearest level with PIL's ``resize``.
+plain way is what the library's documentation shows, one file after the other: PIL's ``Image.open``, nibabel's
+``get_fdata``, pydicom's ``pixel_array`` with ``apply_modality_lut``, OpenSlide's ``read_region`` at the nearest level
+with PIL's ``resize``.
 Sanoscope's reader does the same work on one thread, with its checks. *First* is the whole way into the decoded cache,
 hashing included, on all cores; *again* takes the same pictures out of it. The sides take turns; medians are printed.
 """

@@ -244,7 +244,7 @@ def test_medmnist_refuses_what_is_none(other: dict[str, np.ndarray], message: st
 def test_broken_or_other_npz(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     path.write_bytes(medmnist(tmp_path / "whole.npz").read_bytes()[:500])
-    with pytest.raises(DataError, match="cannot be decoded .*zip"):
+    with pytest.raises(DataError, match=r"cannot be decoded .*zip"):
         read_cases(path)
     np.savez(path, train_images=np.zeros((3, 4, 4)))
     with pytest.raises(DataError, match="it needs train_images, train_labels and so on, not train_images"):

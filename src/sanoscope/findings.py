@@ -62,8 +62,8 @@ class Findings:
         maps: Where on each image; None if not asked for, if the method does not say it, or if the folder it was
             loaded from keeps none.
         shown: Pictures for the gallery, by index.
-        montages: Slices of volumes under their maps, and slides under the scores of their tiles, ``(H, W, 3)`` uint8, by
-            name of the volume or slide.
+        montages: Slices of volumes under their maps, and slides under the scores of their tiles, ``(H, W, 3)`` uint8,
+            by name of the volume or slide.
         unreadable: File and reason of each case that could not be scored.
         recipe: ``Recipe.to_json`` with its notes and changes.
         history: Metrics of each training epoch.

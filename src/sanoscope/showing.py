@@ -70,7 +70,7 @@ class Showing:
         )
 
     def with_gallery(self, findings: Findings, pictures: Pictures) -> Findings:
-        """The findings with pictures of the cases worth looking at, montages of volumes under their maps, and slides."""
+        """The findings with pictures of the cases worth looking at, and of volumes and slides under maps and scores."""
         wanted = sorted({index for group in findings.gallery_groups().values() for index in group})
         shown = dict(zip(wanted, self._shown(pictures.subset(wanted)), strict=True)) if wanted else {}
         volumes = _volumes_to_show(findings) if self.inference.scoring.map_names else {}

@@ -121,18 +121,22 @@ def add_validation(cases: Cases, share: float = 0.1, seed: int = 0) -> Cases:
     return cases.assign(splits, [f"the source has no validation side: {count} training images moved to it"])
 
 
+def on_several_sides(cases: Cases) -> dict[str, Counter[str]]:
+    """The subjects with images on more than one side, and how many on each."""
+    sides: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for case in cases:
+        if case.subject is not None and case.split is not None:
+            sides[case.subject][case.split] += 1
+    return {subject: count for subject, count in sides.items() if len(count) > 1}
+
+
 def check_subjects(cases: Cases) -> None:
     """Refuse a collection that has a subject on two sides.
 
     Raises:
         DataError: Names the first such subject and how many there are.
     """
-    sides: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for case in cases:
-        if case.subject is not None and case.split is not None:
-            sides[case.subject][case.split] += 1
-    shared = {subject: count for subject, count in sides.items() if len(count) > 1}
-    if shared:
+    if shared := on_several_sides(cases):
         subject, count = next(iter(shared.items()))
         where = " and ".join(f"{side} ({count[side]} images)" for side in SPLITS if count[side])
         more = f", and {len(shared) - 1} other subjects likewise" if len(shared) > 1 else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from sanoscope.cases.case import LABELS, SPLITS, Case, Cases
+from sanoscope.cases.splits import on_several_sides
 from sanoscope.cases.suffixes import suffix_of
 from sanoscope.inspection.looks import Look
 from sanoscope.inspection.seen import Seen
@@ -39,12 +40,7 @@ def suspicious_sides(cases: Cases) -> list[Suspicion]:
             "no normal image is on the training side: there is nothing to learn from; split anew by --split subject"
         )
         found.append(Suspicion("no training side", message))
-    sides: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for case in cases:
-        if case.subject is not None and case.split is not None:
-            sides[case.subject][case.split] += 1
-    shared = {subject: count for subject, count in sides.items() if len(count) > 1}
-    if shared:
+    if shared := on_several_sides(cases):
         subject, count = next(iter(shared.items()))
         where = " and ".join(f"{count[side]} images in {side}" for side in SPLITS if count[side])
         message = f"subjects on two sides of the split: {len(shared)} (such as '{subject}': {where})"
