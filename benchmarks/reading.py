@@ -166,10 +166,12 @@ def _draw_slide(folder: Path, scale: float) -> None:
     base = _texture((2048, 2048, 3), 0, 255).astype(np.uint8)
     repeats = max(round(3 * scale), 1)
     level = np.tile(base, (repeats, repeats, 1))
+    smaller = False  # which OpenSlide takes for a level
     with tifffile.TiffWriter(folder / "slide.tiff", bigtiff=True) as writer:
         while min(level.shape[:2]) >= 512:
-            writer.write(level, tile=(256, 256), photometric="rgb", compression="zlib", metadata=None)
-            level = level[::2, ::2]
+            options = {"subfiletype": int(smaller), "compression": "zlib", "metadata": None}
+            writer.write(level, tile=(256, 256), photometric="rgb", **options)
+            level, smaller = level[::2, ::2], True
 
 
 # ------------------------------------------------------------------ the plain ways, and ours

@@ -1,17 +1,14 @@
 """Whole slides, read region by region through OpenSlide, so that a slide never has to fit in memory.
 
 Reading takes ``BLOCK`` × ``BLOCK`` pixels of a level at a time, four times the pixels that are asked for, and
-OpenSlide's cache of ``CACHE_BYTES``, however large the slide is and whatever levels it has.
+OpenSlide's cache, ``open_slides.CACHE_BYTES``, however large the slide is and whatever levels it has.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanoscope.cases.case import SlideTile
+from sanoscope.cases.open_slides import library, naming, opened
 from sanoscope.cases.suffixes import DICOM, SLIDES, suffix_of
 from sanoscope.errors import ImageError
 
@@ -30,10 +28,9 @@ SUFFIXES = SLIDES
 MAYBE = (".tif", ".tiff")
 LEAST_PYRAMID_SIDE = 2048
 BLOCK = 2048
-CACHE_BYTES = 64 * 2**20
-# Bounds on what headers, which may lie, can ask for: pixels of a level that are read for one picture, and of a picture.
-MOST_READ, LARGEST_PICTURE = 2**32, 2**26
-OPEN_SLIDES = 16  # handles that are kept; each holds a file and its directory of tiles
+# Bounds on what headers, which may lie, can ask for: pixels of a level that are read for one picture, those for each
+# byte of the file where they are more than few, and pixels of a picture.
+MOST_READ, MOST_A_BYTE, FEW, LARGEST_PICTURE = 2**32, 1000, 2**28, 2**26
 # A level that is this much smaller than what is asked for still counts as large enough: scanners round their levels.
 ROUNDING = 1.01
 # Magnification times micrometres per pixel: 40 times is a quarter of a micrometre.
@@ -79,7 +76,7 @@ def is_slide(path: Path) -> bool:
     if suffix not in (*MAYBE, *DICOM):
         return False
     try:
-        vendor = _openslide().OpenSlide.detect_format(path)
+        vendor = library().OpenSlide.detect_format(path)
         if vendor is None or suffix in DICOM:
             return vendor is not None
         if vendor != "generic-tiff":
@@ -96,8 +93,8 @@ def facts_of(path: Path) -> SlideFacts:
     Raises:
         ImageError: It is missing, damaged, or no slide that OpenSlide opens.
     """
-    with _naming(path):
-        slide = _slide(path)
+    with naming(path):
+        slide = opened(path)
         width, height = slide.dimensions
         across, down = (_number(slide.properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         mpp = (across, down) if across and down else None
@@ -117,7 +114,7 @@ def slide_key(path: Path) -> str:
     Raises:
         ImageError: As ``facts_of``.
     """
-    with _naming(path):
+    with naming(path):
         return _key(path, path.stat().st_mtime_ns)
 
 
@@ -172,10 +169,10 @@ def read_region(path: Path, corner: tuple[int, int], extent: tuple[int, int], si
     """
     from PIL import Image
 
-    with _naming(path):
+    with naming(path):
         if size[0] * size[1] > LARGEST_PICTURE:
             raise ImageError(f"{size[0]} × {size[1]} pixels at once are too many; ask for less, such as smaller tiles")
-        slide = _slide(path)
+        slide = opened(path)
         wanted = min(extent[0] / size[0], extent[1] / size[1])
         level = max(
             (number for number, downsample in enumerate(slide.level_downsamples) if downsample <= wanted * ROUNDING),
@@ -183,8 +180,11 @@ def read_region(path: Path, corner: tuple[int, int], extent: tuple[int, int], si
         )
         downsample = slide.level_downsamples[level]
         found = max(round(extent[0] / downsample), 1), max(round(extent[1] / downsample), 1)
-        if found[0] * found[1] > MOST_READ:
-            raise ImageError("its smaller levels are missing; save it as a pyramid, as 'vips tiffsave --pyramid' does")
+        if found[0] * found[1] > min(MOST_READ, max(FEW, MOST_A_BYTE * path.stat().st_size)):
+            raise ImageError(
+                f"has no level smaller than {found[0]} × {found[1]} pixels for a picture of {size[0]} × {size[1]}; "
+                "save it as a pyramid, such as by 'vips tiffsave --tile --pyramid'"
+            )
         factor = max(min(found[0] // size[0], found[1] // size[1]), 1)
         image = _reduced(slide, level, corner, found, factor)
         if image.size != size:  # the last row and column of means may be of fewer pixels than the others
@@ -221,45 +221,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if 0 < value < float("inf") else None
-
-
-@cache
-def _openslide() -> Any:
-    try:
-        import openslide
-    except (ImportError, OSError) as error:
-        raise ImageError("slides are read by OpenSlide, which is not here; pip install 'sanoscope[wsi]'") from error
-    return openslide
-
-
-@lru_cache(maxsize=1)
-def _cache(_process: int) -> Any:
-    return _openslide().OpenSlideCache(CACHE_BYTES)
-
-
-def _slide(path: Path) -> Any:
-    return _opened(path, path.stat().st_mtime_ns, os.getpid())
-
-
-@lru_cache(maxsize=OPEN_SLIDES)
-def _opened(path: Path, _changed: int, process: int) -> Any:
-    """A handle of this process; one from before a fork would share its place in the file with the parent's."""
-    slide = _openslide().OpenSlide(path)
-    slide.set_cache(_cache(process))
-    return slide
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """What OpenSlide says of a broken slide as an error that names the file; a handle that failed is not used again."""
-    try:
-        yield
-    except ImageError as error:
-        message = str(error)
-        raise ImageError(message if message.startswith(f"{path}: ") else f"{path}: {message}") from error
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
-    except Exception as error:
-        _opened.cache_clear()
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: cannot be read as a slide ({reason}); check that the file is whole") from error

@@ -36,7 +36,8 @@ class Lines:
     @classmethod
     def of_parts(cls, x: float, y: float, width: float, height: float, shape: tuple[int, int]) -> Lines:
         """Of a rectangle that is cut into ``(H, W)`` parts of equal size."""
-        return cls(y + np.arange(shape[0] + 1) * (height / shape[0]), x + np.arange(shape[1] + 1) * (width / shape[1]))
+        # The last line has to be exact: beyond it, however little, lies a pixel of which nothing is known.
+        return cls(np.linspace(y, y + height, shape[0] + 1), np.linspace(x, x + width, shape[1] + 1))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -67,7 +67,7 @@ def pixel_threshold(maps: Heatmaps) -> tuple[str, float]:
 def regions_above(heatmap: np.ndarray, threshold: float, least_pixels: int = LEAST_PIXELS) -> Regions:
     """The regions of a map ``(H, W)`` float32 above a threshold.
 
-    Beside the map, ten bytes a pixel of it are needed at most.
+    Beside the map, ten bytes a pixel of it are needed at most, and what the outlines take.
 
     Args:
         heatmap: Higher is more abnormal.
@@ -76,18 +76,36 @@ def regions_above(heatmap: np.ndarray, threshold: float, least_pixels: int = LEA
     """
     from scipy import ndimage
 
-    labels, _ = ndimage.label(heatmap > np.float32(threshold))
-    kept, specks = [], 0
-    for label, box in enumerate(ndimage.find_objects(labels), 1):
-        region = labels[box] == label
-        if np.count_nonzero(region) < least_pixels:
-            labels[box][region] = 0
-            specks += 1
-            continue
-        values, corner = heatmap[box][region], (box[1].start, box[0].start)
-        rings = [ring + corner for ring in rings_of(region)]
-        kept.append(Region(rings, float(values.mean(dtype=np.float64)), float(values.max())))
+    labels, count = ndimage.label(heatmap > np.float32(threshold))
+    specks = _remove_specks(labels, count, least_pixels)
+    boxes = ndimage.find_objects(labels)
+    kept = [_region(heatmap[box], labels[box] == label, box) for label, box in enumerate(boxes, 1)]
     return Regions(kept, labels > 0, specks)
+
+
+def _region(heatmap: np.ndarray, region: np.ndarray, box: tuple[slice, slice]) -> Region:
+    """A region ``(h, w)`` bool within its box, and the map there."""
+    rows, columns = box
+    corner = np.array([columns.start, rows.start])
+    rings = [ring + corner for ring in rings_of(region)]
+    values = heatmap[region]
+    return Region(rings, float(values.mean(dtype=np.float64)), float(values.max()))
+
+
+def _remove_specks(labels: np.ndarray, count: int, least_pixels: int) -> int:
+    """Set the labels ``(H, W)`` of smaller regions to 0, number the others anew in their order, and count the smaller.
+
+    Noise may have a speck for every few pixels: looking at each on its own would take minutes and gigabytes.
+    """
+    sizes = np.zeros(count + 1, np.int32)
+    for row in labels:
+        np.add.at(sizes, row, 1)
+    large = sizes >= least_pixels
+    large[0] = False
+    numbers = np.cumsum(large, dtype=np.int32) * large
+    for row in labels:
+        row[:] = numbers[row]
+    return count - int(np.count_nonzero(large))
 
 
 def rings_of(region: np.ndarray) -> list[np.ndarray]:

@@ -89,7 +89,7 @@ def scores_on_slide(
     drawn = np.full(size, np.nan, np.float32)
     down, across = size[0] / facts.height, size[1] / facts.width
     for tile, score in zip(tiles, scores, strict=True):
-        top, bottom = (round(edge * down) for edge in (tile.y, tile.y + tile.side))
-        left, right = (round(edge * across) for edge in (tile.x, tile.x + tile.side))
+        top, bottom = (max(round(edge * down), 0) for edge in (tile.y, tile.y + tile.side))
+        left, right = (max(round(edge * across), 0) for edge in (tile.x, tile.x + tile.side))
         drawn[top : max(bottom, top + 1), left : max(right, left + 1)] = score
     return drawn
