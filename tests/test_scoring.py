@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import mmap
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +19,11 @@ from torch import Tensor, nn
 from sanoscope.cases.case import Case, Cases
 from sanoscope.errors import OptionError
 from sanoscope.networks.autoencoder import VariationalAutoencoder
+from sanoscope.preparation.cache import cache_folder
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.recipes import get_recipe
+from sanoscope.scoring import inference as inference_module
 from sanoscope.scoring.inference import BATCH, Inference
 from sanoscope.scoring.noise import noise_of
 from sanoscope.scoring.postprocessing import Postprocessing
@@ -330,3 +335,42 @@ def test_inference_of_nothing_and_of_a_few(small: Small) -> None:
     torch.testing.assert_close(prepared, small.preparation.tensors(small.pictures.batch([3, 1])))
     expected = scoring()(small.network, prepared).reconstructions
     torch.testing.assert_close(reconstructions, expected, atol=1e-5, rtol=1e-5)
+
+
+def behind(array: np.ndarray) -> object:
+    """What holds the values of an array."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array.obj if isinstance(array, memoryview) else array
+
+
+@pytest.mark.parametrize("median", ["none", "2d"])
+def test_maps_beyond_the_limit_are_the_same_in_files_that_go_with_them(
+    small: Small, monkeypatch: pytest.MonkeyPatch, median: str
+) -> None:
+    inference = small.inference("mse")
+    inference.postprocessing = Postprocessing(median)
+    expected = inference.run(small.pictures, all_maps=True)
+    before = set(cache_folder().rglob("*"))
+    size = sum(maps.nbytes for maps in expected.maps.values())
+    monkeypatch.setattr(inference_module, "LARGEST_IN_MEMORY", size)
+    within = inference.run(small.pictures, all_maps=True)
+    assert not any(isinstance(behind(maps), mmap.mmap) for maps in within.maps.values())
+    monkeypatch.setattr(inference_module, "LARGEST_IN_MEMORY", size - 1)
+    found = inference.run(small.pictures, all_maps=True)
+    assert list(found.maps) == list(expected.maps)
+    for name, maps in found.maps.items():
+        assert isinstance(behind(maps), mmap.mmap)
+        np.testing.assert_array_equal(maps, expected.maps[name])
+        np.testing.assert_array_equal(maps[[5, 2]], expected.maps[name][[5, 2]])
+    for name, scores in found.scores.items():
+        np.testing.assert_array_equal(scores, expected.scores[name])
+    assert found.map_scores.keys() == expected.map_scores.keys()
+    for name, of_map in found.map_scores.items():
+        for score, values in of_map.items():
+            np.testing.assert_array_equal(values, expected.map_scores[name][score])
+    assert set(cache_folder().rglob("*")) == before
+    files = [weakref.ref(behind(maps)) for maps in found.maps.values()]
+    del found, maps
+    gc.collect()
+    assert not any(file() for file in files)

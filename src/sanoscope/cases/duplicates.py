@@ -59,6 +59,8 @@ def _size(case: Case) -> object:
     """What two identical cases must have in common, without reading a file; None where it cannot be told."""
     if case.pixels is not None:
         return case.pixels.shape, case.pixels.dtype
+    if case.problem is not None:
+        return None
     try:
         return (case.path.stat().st_size, case.slice, case.tile) if case.path is not None else None
     except OSError:
