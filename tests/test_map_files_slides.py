@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,19 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sanoscope.cases.case import Case, Cases, SlideTile
-from sanoscope.errors import DataError, ImageError
+from sanoscope.cases.annotations import mask_of
+from sanoscope.cases.case import Case, Cases, SlideTile, VolumeSlice
+from sanoscope.errors import ImageError
 from sanoscope.heatmaps import Heatmaps
-from sanoscope.map_files import slides
+from sanoscope.map_files import slide_picture, slides
 from sanoscope.map_files.area_means import Lines, area_means, area_sums
 from sanoscope.map_files.pyramid import Pyramid
 from sanoscope.map_files.slide_picture import scored_slide
 from sanoscope.map_files.slides import write_slide
-from sanoscope.preparation.cache import cache_folder
+from sanoscope.map_files.writing import Judged, Wanted, write_maps
 from sanoscope.preparation.geometry import Geometry, Resize
-from sanoscope.preparation.scratch import scratch_array
 from sanoscope.report.images import overlay
 from slide_files import glass, save_slide
+from volume_files import save
 
 openslide = pytest.importorskip("openslide")
 
@@ -239,18 +241,153 @@ def test_a_slide_that_is_gone_is_named(tmp_path: Path) -> None:
         write_slide("b", Cases([Case("b/0", path, tile=tiles[0])]), maps, [0], tmp_path, np.ones(1), np.ones(1), RANGE)
 
 
-def test_a_temporary_array_leaves_nothing_behind() -> None:
-    array = scratch_array((3, 5), np.float32)
-    assert not array.any()
-    array[1] = 7
-    np.testing.assert_array_equal(array.sum(axis=1), [0, 35, 0])
-    assert not list(cache_folder().iterdir())
+@pytest.mark.parametrize(("size", "side"), [(100, 112), (19, 42), (21, 46), (96, 96), (49, 98)])
+def test_a_tile_says_nothing_of_the_pixels_beside_it(size: int, side: int) -> None:
+    """Whose side divided by its size has no end in binary numbers."""
+    facts = slides.slide_files.SlideFacts(Path("a"), 500, 400, None, None, "", (1.0,), "")
+    for x, y in ((0, 0), (2, 6), (side, side)):
+        ones = np.ones((1, size, size), np.float32)
+        found = slides._put_together(facts, [SlideTile(x, y, side, size)], ones, 2)
+        expected = np.zeros((200, 250), np.float32)
+        expected[y // 2 : (y + side) // 2, x // 2 : (x + side) // 2] = 1
+        np.testing.assert_array_equal(found > 0, expected > 0)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_temporary_array_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"GiB of maps cannot be kept there .*; set SANOSCOPE_CACHE"):
-        scratch_array((2**44,), np.float64)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("SANOSCOPE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match="SANOSCOPE_CACHE"):
-        scratch_array((4,), np.float32)
+def everything(folder: Path) -> tuple[np.ndarray, np.ndarray, dict, np.ndarray]:
+    """Map, colours, outlines and picture, read by other programs than those that wrote them."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    maps = folder / "maps" / "a"
+    with openslide.OpenSlide(maps / "slide.rgb.tiff") as slide:
+        colours = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
+    outlines = json.loads((maps / "slide.geojson").read_text(), parse_constant=refuse)
+    return tifffile.imread(maps / "slide.tiff"), colours, outlines, np.asarray(
+        Image.open(folder / "overlays" / "a" / "slide.png")
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 1.0, 1e30, -1.0])
+def test_a_single_tile_with_a_map_of_one_value(tmp_path: Path, value: float) -> None:
+    values = np.full((1, SIZE, SIZE), value, np.float32)
+    heatmap, colours, outlines, _ = everything(written(tmp_path, values, [SlideTile(64, 64, SIDE, SIZE)]))
+    assert heatmap[32:64, 32:64] == pytest.approx(value)
+    assert np.count_nonzero(heatmap) == (SIZE**2 if value else 0)
+    assert (colours[..., :3] != 255).any() == (value > RANGE[0])
+    kinds = [feature["properties"]["objectType"] for feature in outlines["features"]]
+    assert kinds == (["annotation", "tile"] if value > 0.5 else ["tile"])
+
+
+@pytest.mark.parametrize("size", [(1, 700), (700, 1), (1, 1), (257, 256)])
+def test_slides_of_any_shape(tmp_path: Path, size: tuple[int, int]) -> None:
+    values = np.ones((1, SIZE, SIZE), np.float32)
+    heatmap, colours, outlines, picture = everything(written(tmp_path, values, [SlideTile(0, 0, SIDE, SIZE)], size))
+    width, height = (-(-side // 2) for side in size)
+    assert heatmap.shape == colours.shape[:2] == (height, width)
+    assert (heatmap[:SIZE, :SIZE] == 1).all()
+    assert np.count_nonzero(heatmap) == min(height, SIZE) * min(width, SIZE)
+    assert len(outlines["features"]) == (2 if min(height, SIZE) * min(width, SIZE) >= 9 else 1)
+    assert picture.shape[0] >= size[1]
+
+
+def test_names_in_any_script(tmp_path: Path) -> None:
+    path = save_slide(tmp_path / "Schnitt.tiff", glass(200, 100, (0, 0, 200, 100)))
+    name = "Gewebe µ/切片 1.2"
+    cases = Cases([Case(f"{name}/0", path, tile=SlideTile(0, 0, SIDE, SIZE))])
+    maps = Heatmaps(np.ones((1, SIZE, SIZE), np.float32), [()], Geometry(()), 1.0, "Fehler²")
+    write_slide(name, cases, maps, [0], tmp_path, np.ones(1), np.ones(1, bool), RANGE)
+    with tifffile.TiffFile(tmp_path / "maps" / f"{name}.tiff") as file:
+        assert all(word in str(file.ome_metadata) for word in (name, "Fehler²"))
+    with openslide.OpenSlide(tmp_path / "maps" / f"{name}.rgb.tiff") as slide:
+        assert slide.dimensions == (100, 50)
+    assert name in json.loads((tmp_path / "maps" / f"{name}.geojson").read_text())["features"][0]["properties"]["name"]
+
+
+def test_outlines_can_be_read_again_as_annotations(tmp_path: Path) -> None:
+    """By the package's own reader, which knows nothing of how they were made."""
+    values = np.zeros((2, SIZE, SIZE), np.float32)
+    values[:, 4:28, 6:20] = 1
+    values[:, 10:14, 8:15] = 0.5  # not more than the threshold
+    values[1, :, 20:] = np.random.default_rng(0).random((SIZE, 12), np.float32)
+    tiles = [SlideTile(128, 64, SIDE, SIZE), SlideTile(192, 64, SIDE, SIZE)]
+    folder = written(tmp_path, values, tiles)
+    file = folder / "maps" / "a" / "slide.geojson"
+    stored = json.loads(file.read_text())
+    heatmap = tifffile.imread(folder / "maps" / "a" / "slide.tiff")
+    regions = [one for one in stored["features"] if one["properties"]["objectType"] == "annotation"]
+    file.write_text(json.dumps(stored | {"features": regions}))
+    again = mask_of(file, SlideTile(0, 0, 512, 256))
+    missing = (heatmap > 0.5)[:256, :256] & ~again
+    assert not (again & ~(heatmap > 0.5)[:256, :256]).any()
+    specks = stored["sanoscope"]["smaller regions left out"]
+    assert specks > 0
+    assert specks <= missing.sum() < specks * stored["sanoscope"]["least pixels of a region"]
+    assert sum(one["properties"]["measurements"]["area px"] for one in regions) == 4 * again.sum()
+
+
+def test_memory_for_the_largest_map_is_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every pixel is above the threshold; a map of a sixteenth of the pixels stands for the largest one."""
+    monkeypatch.setattr(slide_picture, "PICTURE_SIDE", 64)
+    scale = 4
+    side = slides.LARGEST_SIDE // scale
+    monkeypatch.setattr(slides, "LARGEST_SIDE", side)
+    values = np.ones((4, SIZE, SIZE), np.float32)
+    path = save_slide(tmp_path / "slide.tiff", np.zeros((side, side, 3), np.uint8), levels=4)
+    tiles = [SlideTile(x, y, side // 2, SIZE) for y in (0, side // 2) for x in (0, side // 2)]
+    monkeypatch.setattr(slides, "_reduction", lambda *_: 1)
+    cases = Cases(Case(f"a/{n}", path, tile=tile) for n, tile in enumerate(tiles))
+    maps = Heatmaps(values, [()] * 4, Geometry(()), 0.5)
+    tracemalloc.start()
+    try:
+        write_slide("a", cases, maps, range(4), tmp_path, np.ones(4), np.ones(4, bool), RANGE)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert tifffile.imread(tmp_path / "maps" / "a.tiff").shape == (side, side)
+    assert peak * scale**2 < 0.7 * 2**30
+
+
+def mixed(folder: Path) -> Judged:
+    """Two slides of two tiles each, an image, and two slices of a volume; each map has a value of its own."""
+    pixels = glass(128, 64, (0, 0, 128, 64))
+    paths = [save_slide(folder / f"{name}.tiff", pixels) for name in "st"]
+    image = folder / "image.png"
+    Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(image)
+    volume = save(folder / "v.nii", np.zeros((SIZE, SIZE, 5), np.float32))
+    tiles = [SlideTile(x, 0, SIDE, SIZE) for x in (64, 0)]
+    cases = [Case(f"{path.stem}/{tile.x}", path, tile=tile) for tile in tiles for path in paths]  # in turns
+    cases.insert(1, Case("image", image))
+    cases[3:3] = [Case(f"v/{index}", volume, slice=VolumeSlice("axial", index, 5)) for index in (1, 3)]
+    values = np.arange(1, 8, dtype=np.float32)[:, None, None] * np.ones((SIZE, SIZE), np.float32)
+    maps = Heatmaps(values, [()] * 7, Geometry(()), 7.0, thresholds={"map": {"p98": 2.5}})
+    return Judged(Cases(cases), maps, np.arange(7) / 8, np.arange(7) > 4, (0.0, 1.0), "test")
+
+
+def test_slides_images_and_volumes_together(tmp_path: Path) -> None:
+    assert write_maps(mixed(tmp_path), tmp_path / "out", Wanted(geojson=True)) == []
+    names = {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.*")}
+    slide_files = {f"maps/{name}{kind}" for name in "st" for kind in (".tiff", ".rgb.tiff", ".geojson")}
+    image_files = {"maps/image.tiff", "maps/image.geojson", "maps/v.nii.gz"}
+    pictures = {f"overlays/{name}.png" for name in ("s", "t", "image", "v/1", "v/3")}
+    assert names == slide_files | image_files | pictures
+    # s, image, t, two slices, s, t: the first tile of each slide is its right one.
+    for name, left, right in (("s", 6, 1), ("t", 7, 3)):
+        heatmap = tifffile.imread(tmp_path / "out" / "maps" / f"{name}.tiff")
+        np.testing.assert_array_equal(heatmap, np.repeat([[left, right]], SIZE, 1).repeat(SIZE, 0))
+        features = json.loads((tmp_path / "out" / "maps" / f"{name}.geojson").read_text())["features"]
+        scored = [one["properties"] for one in features if one["properties"]["objectType"] == "tile"]
+        assert [one["measurements"]["score"] for one in scored] == [(right - 1) / 8, (left - 1) / 8]
+        assert [one["classification"]["name"] for one in scored] == ["Normal", "Abnormal"]
+    assert tifffile.imread(tmp_path / "out" / "maps" / "image.tiff")[0, 0] == 2
+    assert json.loads((tmp_path / "out" / "maps" / "image.geojson").read_text())["features"] == []
+
+
+def test_a_slide_that_is_gone_keeps_no_other_from_its_maps(tmp_path: Path) -> None:
+    judged = mixed(tmp_path)
+    (tmp_path / "s.tiff").unlink()
+    (reason,) = write_maps(judged, tmp_path / "out")
+    assert reason.startswith(f"{tmp_path / 's.tiff'}: cannot be read")
+    written_maps = {file.name for file in (tmp_path / "out" / "maps").iterdir()}
+    assert written_maps == {"t.tiff", "t.rgb.tiff", "t.geojson", "image.tiff", "v.nii.gz"}

@@ -45,7 +45,7 @@ def slide_picture(
     """
     facts = slide_files.facts_of(path)
     image = slide_files.thumbnail(path, PICTURE_SIDE)
-    scored = scored_slide(path, tiles, scores, score_range, PICTURE_SIDE)
+    scored = _under_scores(image, facts, tiles, scores, score_range)
     lines = Lines.of_parts(0, 0, facts.width, facts.height, image.shape[:2])
     heatmap, outlined = (area_means(values, pyramid.lines[0], lines) for values in (pyramid.levels[0], regions.mask))
     mapped = images.outlined(images.overlay(image, heatmap, maps.range_of()), outlined > 0)
@@ -69,9 +69,17 @@ def scored_slide(
     Raises:
         ImageError: The slide cannot be read.
     """
-    image = slide_files.thumbnail(path, longest)
-    drawn = scores_on_slide(tiles, scores, slide_files.facts_of(path), image.shape[:2])
-    picture = images.overlay(image, drawn, score_range)
+    return _under_scores(slide_files.thumbnail(path, longest), slide_files.facts_of(path), tiles, scores, score_range)
+
+
+def _under_scores(
+    image: np.ndarray,
+    facts: slide_files.SlideFacts,
+    tiles: Sequence[SlideTile],
+    scores: np.ndarray,
+    score_range: tuple[float, float],
+) -> np.ndarray:
+    picture = images.overlay(image, scores_on_slide(tiles, scores, facts, image.shape[:2]), score_range)
     return with_scale(picture, score_range, "score of tiles", f"tiles scored: {len(tiles)}")
 
 
