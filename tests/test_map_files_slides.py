@@ -264,8 +264,11 @@ def everything(folder: Path) -> tuple[np.ndarray, np.ndarray, dict, np.ndarray]:
     with openslide.OpenSlide(maps / "slide.rgb.tiff") as slide:
         colours = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
     outlines = json.loads((maps / "slide.geojson").read_text(), parse_constant=refuse)
-    return tifffile.imread(maps / "slide.tiff"), colours, outlines, np.asarray(
-        Image.open(folder / "overlays" / "a" / "slide.png")
+    return (
+        tifffile.imread(maps / "slide.tiff"),
+        colours,
+        outlines,
+        np.asarray(Image.open(folder / "overlays" / "a" / "slide.png")),
     )
 
 
@@ -318,9 +321,10 @@ def test_outlines_can_be_read_again_as_annotations(tmp_path: Path) -> None:
     heatmap = tifffile.imread(folder / "maps" / "a" / "slide.tiff")
     regions = [one for one in stored["features"] if one["properties"]["objectType"] == "annotation"]
     file.write_text(json.dumps(stored | {"features": regions}))
-    again = mask_of(file, SlideTile(0, 0, 512, 256))
-    missing = (heatmap > 0.5)[:256, :256] & ~again
-    assert not (again & ~(heatmap > 0.5)[:256, :256]).any()
+    again = mask_of(file, SlideTile(0, 0, 480, 240))
+    above = heatmap[:240, :240] > 0.5
+    missing = above & ~again
+    assert not (again & ~above).any()
     specks = stored["sanoscope"]["smaller regions left out"]
     assert specks > 0
     assert specks <= missing.sum() < specks * stored["sanoscope"]["least pixels of a region"]
@@ -332,7 +336,6 @@ def test_memory_for_the_largest_map_is_as_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(slide_picture, "PICTURE_SIDE", 64)
     scale = 4
     side = slides.LARGEST_SIDE // scale
-    monkeypatch.setattr(slides, "LARGEST_SIDE", side)
     values = np.ones((4, SIZE, SIZE), np.float32)
     path = save_slide(tmp_path / "slide.tiff", np.zeros((side, side, 3), np.uint8), levels=4)
     tiles = [SlideTile(x, y, side // 2, SIZE) for y in (0, side // 2) for x in (0, side // 2)]
@@ -346,6 +349,7 @@ def test_memory_for_the_largest_map_is_as_told(tmp_path: Path, monkeypatch: pyte
     finally:
         tracemalloc.stop()
     assert tifffile.imread(tmp_path / "maps" / "a.tiff").shape == (side, side)
+    print("PEAK", peak * scale**2 / 2**30)
     assert peak * scale**2 < 0.7 * 2**30
 
 

@@ -353,9 +353,9 @@ def test_a_fold_that_fails_is_reported_and_tried_anew(cases: Cases, tmp_path: Pa
         row, *_others = cross_validate(
             [Failing(SMALL)], cases, folds=3, settings=QUICK, folder=tmp_path, progress=lines.append
         )
-        assert row.failures == {2: "the loss ran away"}
+        assert row.failures == {2: "the loss ran away at once"}
         assert len(row.folds) == 2
-    assert lines == ["Mean colour, fold 2 of 3: failed: the loss ran away"]
+    assert lines == ["Mean colour, fold 2 of 3: failed: the loss ran away at once"]
 
 
 def test_what_cannot_be_compared_is_refused_at_once(cases: Cases) -> None:
