@@ -192,3 +192,18 @@ def test_a_missing_file_and_one_that_changes(tmp_path: Path) -> None:
     assert outlines(file) == ()
     save_asap(file, [("_0", rectangle(0, 0, 9, 9))])
     assert len(outlines(file)) == 1
+
+
+def test_tiles_that_were_judged_outline_nothing(tmp_path: Path) -> None:
+    square = [[[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": square},
+            "properties": {"objectType": kind, "classification": {"name": "Abnormal"}},
+        }
+        for kind in ("tile", "annotation")
+    ]
+    path = tmp_path / "slide.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert len(outlines(path)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,17 @@ def test_room_is_given_back_when_the_last_view_goes() -> None:
     assert (view == 3).all()
     del view
     assert mapped() == 0
+
+
+def test_room_is_taken_before_anything_is_written() -> None:
+    """A disk that is full when a page of the file is written would end the process."""
+    opened = Path("/proc/self/fd")
+    if not hasattr(os, "posix_fallocate") or not opened.exists():
+        pytest.skip("the system cannot take room, or does not tell")
+    array = scratch_array((1000, 1000), np.float32)
+    files = [link for link in opened.iterdir() if link.is_symlink() and str(cache_folder()) in str(link.readlink())]
+    assert [link.stat().st_size for link in files] == [array.nbytes]
+    assert files[0].stat().st_blocks * 512 >= array.nbytes
 
 
 def test_a_limit_on_files_is_told_before_anything_is_written() -> None:

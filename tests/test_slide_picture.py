@@ -122,24 +122,42 @@ def test_the_scale_leaves_the_picture_as_it_is(shown: tuple[float, float]) -> No
     assert has_colours == (shown[1] > shown[0])
 
 
+def pictured(slide: Path, heatmap: np.ndarray) -> tuple[np.ndarray, np.ndarray, Heatmaps]:
+    """A slide at half its size without and under a map ``(H, W)`` of level 0, and that map."""
+    maps = Heatmaps(heatmap[None], [()], Geometry(()), 2.0, "error", thresholds={"error": {"p98": 0.5}})
+    pyramid = Pyramid.of(heatmap, facts_of(slide).width, facts_of(slide).height, 1)
+    picture = slide_picture(slide, [], np.empty(0), RANGE, pyramid, regions_above(heatmap, 0.5), maps)
+    scored = scored_slide(slide, [], np.empty(0), RANGE, WIDTH // 2)
+    start, (height, width) = scored.shape[1], (HEIGHT // 2, WIDTH // 2)
+    np.testing.assert_array_equal(picture[:, :start], scored)
+    return scored[:height, :width], picture[:height, start : start + width], maps
+
+
 def test_regions_are_outlined_beside_the_scores(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openslide")
     monkeypatch.setattr(slide_picture_module, "PICTURE_SIDE", WIDTH // 2)
     heatmap = np.zeros((HEIGHT, WIDTH), np.float32)
     heatmap[60:120, 120:200] = 1
-    maps = Heatmaps(heatmap[None], [()], Geometry(()), 2.0, "error", thresholds={"error": {"p98": 0.5}})
-    pyramid = Pyramid.of(heatmap, facts_of(slide).width, facts_of(slide).height, 1)
-    picture = slide_picture(slide, [], np.empty(0), RANGE, pyramid, regions_above(heatmap, 0.5), maps)
-    scored = scored_slide(slide, [], np.empty(0), RANGE, WIDTH // 2)
-    np.testing.assert_array_equal(picture[:, : scored.shape[1]], scored)
-    height, width = HEIGHT // 2, WIDTH // 2
-    plain, mapped = scored[:height, :width], picture[:height, scored.shape[1] : scored.shape[1] + width]
-    region = np.zeros((height, width), bool)
-    region[30:60, 60:100] = True
+    plain, mapped, maps = pictured(slide, heatmap)
+    region = heatmap[::2, ::2] > 0
     np.testing.assert_array_equal((plain != mapped).any(axis=2), region)
     edge = region.copy()
     edge[31:59, 61:99] = False
-    outline = mapped[30, 60]
-    np.testing.assert_array_equal((mapped == outline).all(axis=2), edge)
+    np.testing.assert_array_equal((mapped == mapped[30, 60]).all(axis=2), edge)
     inside = overlay(plain, region.astype(np.float32), maps.range_of())
     np.testing.assert_array_equal(mapped[31:59, 61:99], inside[31:59, 61:99])
+
+
+def test_a_region_is_outlined_however_small(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in pixels of the picture that it fills in part alone."""
+    pytest.importorskip("openslide")
+    monkeypatch.setattr(slide_picture_module, "PICTURE_SIDE", WIDTH // 2)
+    heatmap = np.zeros((HEIGHT, WIDTH), np.float32)
+    heatmap[61:64, 123:126] = 1
+    heatmap[101, 201] = 1  # a speck
+    plain, mapped, _ = pictured(slide, heatmap)
+    assert (mapped[30:32, 61:63] == mapped[31, 61]).all()
+    changed = (plain != mapped).any(axis=2)
+    assert changed[30:32, 61:63].all()
+    assert np.count_nonzero(changed) == 5  # the speck has its colour
+    assert not (mapped[50, 100] == mapped[31, 61]).all()

@@ -149,6 +149,8 @@ def _of_asap(content: bytes) -> Iterator[Outline]:
 def _of_geojson(content: bytes) -> Iterator[Outline]:
     for feature in _features(json.loads(content)):
         properties = feature.get("properties") or {}
+        if properties.get("objectType") == "tile":  # what was judged, not what is true
+            continue
         classification = properties.get("classification") or {}
         abnormal = _is_abnormal(classification.get("name") if isinstance(classification, dict) else classification)
         for rings in _polygons(feature.get("geometry") or feature):
