@@ -312,9 +312,9 @@ def test_a_foreground_that_came_with_the_image_is_taken() -> None:
 
 
 def test_what_is_known_of_the_volume_stays_with_the_picture() -> None:
-    volume = VolumeStatistics(3.0, 2.0, 1.0)
+    volume = VolumeStatistics(np.arange(4))
     steps = geometry(8, foreground="nonzero", crop="square")
-    assert steps.apply(textured((20, 24, 3)), volume=volume).volume == volume
+    assert steps.apply(textured((20, 24, 3)), volume=volume).volume is volume
     assert steps.apply(textured((20, 24, 3))).volume is None
 
 

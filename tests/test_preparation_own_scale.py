@@ -57,7 +57,7 @@ def test_statistics_of_the_image(mode: str, statistics: str) -> None:
 def test_statistics_of_the_volume() -> None:
     volume = np.random.default_rng(1).gamma(2, 40, (6, 12, 9))
     volume[volume < 30] = 0
-    statistics = VolumeStatistics.of(volume)
+    statistics = VolumeStatistics(volume)
     inside = volume[2] > 0
     one = Picture(volume[2][..., None], inside, volume=statistics)
     scores = OwnScale("z-score", "volume").apply(one).pixels[..., 0]

@@ -259,7 +259,7 @@ def test_slices_are_decoded_like_single_images(tmp_path: Path, monkeypatch: pyte
         assert case.slice is not None
         assert case.path is not None
         given = inside.slice(case.slice) != 0 if case.foreground else None
-        statistics = VolumeStatistics.of(read_volume(case.path).voxels)
+        statistics = VolumeStatistics(read_volume(case.path).voxels)
         expected = geometry().apply(read_case(case), foreground=given, volume=statistics)
         np.testing.assert_array_equal(pixels[row], expected.pixels)
         np.testing.assert_array_equal(foregrounds[row], expected.foreground)

@@ -57,7 +57,7 @@ class OpenVolume:
     @cached_property
     def statistics(self) -> VolumeStatistics:
         """Of all its voxels."""
-        return VolumeStatistics.of(self.volume.voxels)
+        return VolumeStatistics(self.volume.voxels)
 
 
 class OpenVolumes:
