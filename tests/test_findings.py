@@ -20,8 +20,9 @@ from sanoscope.cases.case import Case, Cases
 from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
 from sanoscope.evaluation import ResultRow
-from sanoscope.findings import Findings, Heatmaps, Shown
+from sanoscope.findings import Findings, Heatmaps
 from sanoscope.findings_folder import write_data
+from sanoscope.gallery import Shown
 from sanoscope.preparation.geometry import Channels, Crop, Foreground, Geometry, Resize
 from sanoscope.report.images import overlay
 

@@ -17,8 +17,8 @@ from sanoscope.cases import Case, Cases, VolumeSlice, read_cases
 from sanoscope.decision import Decision
 from sanoscope.errors import DataError
 from sanoscope.evaluation import PixelRow
-from sanoscope.findings import Findings, Shown
-from sanoscope.gallery import LABELLED
+from sanoscope.findings import Findings
+from sanoscope.gallery import LABELLED, Shown
 from sanoscope.heatmaps import Heatmaps
 from sanoscope.map_evaluation import ENSEMBLE_OF, MapEvaluation, has_masks
 from sanoscope.preparation.geometry import Crop, Geometry, Resize

@@ -20,7 +20,7 @@ from sanoscope.fit_record import fit_record, run_record, unreadable_notes
 from sanoscope.preparation.pictures import Pictures
 from sanoscope.preparation.preparation import Preparation
 from sanoscope.provenance import environment
-from sanoscope.recipe import Recipe
+from sanoscope.recipe import ADJUSTABLE, Recipe
 from sanoscope.recipes import get_recipe
 from sanoscope.scoring.inference import Inference
 from sanoscope.scoring.trivial import NAMES as TRIVIAL
@@ -32,24 +32,6 @@ from sanoscope.training.plain import Surroundings
 from sanoscope.training.processes import Processes
 from sanoscope.training.run_record import begin_run
 
-# Options that take effect on a fitted detector; all others are built into the weights.
-ADJUSTABLE = (
-    "scoring.",
-    "postprocessing.",
-    "decision.",
-    "data.axis",
-    "data.slices",
-    "data.modality",
-    "data.view",
-    "data.identity",
-    "data.tile_size",
-    "data.magnification",
-    "data.objective",
-    "data.tissue",
-    "data.least_tissue",
-    "data.tiles",
-    "data.least_abnormal",
-)
 # Of so many training normals scoring learns, which bounds its time and memory.
 LEARNED_IMAGES = 1000
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanoscope.cases.case import Cases
+from sanoscope.cases.table import WHOLE_COLUMNS, columns_of
 from sanoscope.console import track
 from sanoscope.decision import Decision, p_values
 from sanoscope.errors import DataError
 from sanoscope.evaluation import PixelRow, ResultRow, all_positive_row, balance, evaluate, evaluate_subjects
-from sanoscope.gallery import GALLERY_SIZE, choose
+from sanoscope.gallery import GALLERY_SIZE, Shown, choose
 from sanoscope.heatmaps import MAP_QUANTILE, Heatmaps, slices_by_volume, tiles_by_slide
 from sanoscope.map_evaluation import MapEvaluation, has_masks
 from sanoscope.report.content import GalleryImage, ReportContent, SideBySide
@@ -22,29 +23,7 @@ from sanoscope.report.content import GalleryImage, ReportContent, SideBySide
 if TYPE_CHECKING:
     import pandas as pd
 
-TILE_COLUMNS = ("x", "y", "side", "size")
-# Whole numbers that a case may lack.
-WHOLE_COLUMNS = ("label", "slice", "slices", *(f"tile_{name}" for name in TILE_COLUMNS))
 SUBJECT_TABLES = {"max": "Per subject, by its highest score", "mean": "Per subject, by its mean score"}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The pictures of a case in the gallery, ``(H, W, 3)`` uint8 each.
-
-    Attributes:
-        image: What the network saw.
-        reconstruction: Its healthy version; None of a method that makes none.
-        overlay: The image under the deciding map; None of a method that does not say where.
-        truth: The image with the outline of what is truly abnormal; None where that is unknown or nothing.
-        others: The image under each other map of the model, by name.
-    """
-
-    image: np.ndarray
-    reconstruction: np.ndarray | None = None
-    overlay: np.ndarray | None = None
-    truth: np.ndarray | None = None
-    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,21 +114,7 @@ class Findings:
         """One row per case: where it is from, the decision, its p-value, and every score."""
         import pandas as pd
 
-        columns: dict[str, Any] = {
-            "name": [case.name for case in self.cases],
-            "path": ["" if case.path is None else str(case.path) for case in self.cases],
-            "subject": [case.subject for case in self.cases],
-            "split": [case.split for case in self.cases],
-            "label": [case.label for case in self.cases],
-            "group": [case.group for case in self.cases],
-            "mask": ["" if case.mask is None else str(case.mask) for case in self.cases],
-            "axis": [case.slice.axis if case.slice else "" for case in self.cases],
-            "slice": [case.slice.index if case.slice else None for case in self.cases],
-            "slices": [case.slice.count if case.slice else None for case in self.cases],
-            **{
-                f"tile_{name}": [getattr(case.tile, name) if case.tile else None for case in self.cases]
-                for name in TILE_COLUMNS
-            },
+        columns: dict[str, Any] = columns_of(self.cases) | {
             "score": self.score,
             "p_value": self.p_values,
             "abnormal": self.abnormal.astype(int),

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from sanoscope.cases.case import Case, Cases, SlideTile, VolumeSlice
+from sanoscope.cases.case import Cases
 from sanoscope.cases.readers import read_image
+from sanoscope.cases.table import cases_of_table
 from sanoscope.console import say
 from sanoscope.decision import Decision
 from sanoscope.errors import DataError, ImageError
-from sanoscope.findings import Findings, Shown
-from sanoscope.gallery import LABELLED
+from sanoscope.findings import Findings
+from sanoscope.gallery import LABELLED, Shown
 from sanoscope.heatmaps_folder import load_heatmaps, save_heatmaps
 from sanoscope.map_files.writing import Judged, Wanted, write_maps
 from sanoscope.report.content import ReportContent
@@ -117,7 +118,7 @@ def load_findings(folder: Path) -> Findings:
         stored = json.loads((folder / FINDINGS_FILE).read_text())
         # All as text: a patient may be called NA, and numbers shall come back to the last bit.
         table = pd.read_csv(folder / SCORES_FILE, dtype=str, keep_default_na=False, encoding_errors=ANY_NAME)
-        cases = Cases(_cases(table), stored["source"], stored["layout"])
+        cases = Cases(cases_of_table(table), stored["source"], stored["layout"])
         scores = {
             column.removeprefix(SCORE_PREFIX): table[column].to_numpy(str).astype(np.float64)
             for column in table.columns
@@ -146,21 +147,6 @@ def load_findings(folder: Path) -> Findings:
     except (ValueError, KeyError, TypeError, ImageError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{folder}: is not a folder that 'sanoscope score' wrote ({reason})") from error
-
-
-def _cases(table: Any) -> Iterator[Case]:
-    for row in table.itertuples():
-        yield Case(
-            name=row.name,
-            path=Path(row.path) if row.path else None,
-            label=int(row.label) if row.label else None,
-            group=row.group or None,
-            subject=row.subject or None,
-            split=row.split or None,
-            mask=Path(row.mask) if row.mask else None,
-            slice=VolumeSlice(row.axis, int(row.slice), int(row.slices)) if row.axis else None,
-            tile=SlideTile(*map(int, (row.tile_x, row.tile_y, row.tile_side, row.tile_size))) if row.tile_x else None,
-        )
 
 
 def _read_shown(folder: Path) -> Iterator[tuple[int, Shown]]:

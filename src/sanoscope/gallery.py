@@ -1,8 +1,9 @@
-"""Which of many scored cases are worth looking at."""
+"""Which of many scored cases are worth looking at, and the pictures of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +13,25 @@ from sanoscope.map_evaluation import has_masks
 # Enough to see a pattern, few enough to look at.
 GALLERY_SIZE = 8
 LABELLED = "Labelled abnormal, one of each subject"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of a case in the gallery, ``(H, W, 3)`` uint8 each.
+
+    Attributes:
+        image: What the network saw.
+        reconstruction: Its healthy version; None of a method that makes none.
+        overlay: The image under the deciding map; None of a method that does not say where.
+        truth: The image with the outline of what is truly abnormal; None where that is unknown or nothing.
+        others: The image under each other map of the model, by name.
+    """
+
+    image: np.ndarray
+    reconstruction: np.ndarray | None = None
+    overlay: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def choose(

@@ -15,6 +15,24 @@ from sanoscope.search_space import Dimension
 RANGE = re.compile(r"-?\d*:-?\d*")
 
 PARTS = ("data", "preparation", "network", "objective", "training", "scoring", "postprocessing", "decision")
+# Options that take effect on a fitted detector; all others are built into the weights.
+ADJUSTABLE = (
+    "scoring.",
+    "postprocessing.",
+    "decision.",
+    "data.axis",
+    "data.slices",
+    "data.modality",
+    "data.view",
+    "data.identity",
+    "data.tile_size",
+    "data.magnification",
+    "data.objective",
+    "data.tissue",
+    "data.least_tissue",
+    "data.tiles",
+    "data.least_abnormal",
+)
 
 
 @dataclass(frozen=True)

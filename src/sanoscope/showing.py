@@ -14,7 +14,8 @@ from sanoscope.calibration import Calibration, map_thresholds
 from sanoscope.cases.case import Case
 from sanoscope.cases.masks import true_mask
 from sanoscope.errors import ImageError
-from sanoscope.findings import Findings, Shown
+from sanoscope.findings import Findings
+from sanoscope.gallery import Shown
 from sanoscope.heatmaps import Heatmaps, Trace, map_scale, slices_by_volume, tiles_by_slide
 from sanoscope.map_files.slide_picture import scored_slide
 from sanoscope.preparation.pictures import Pictures

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sanoscope.errors import OptionError
-from sanoscope.recipe import Recipe
+from sanoscope.recipe import ADJUSTABLE, Recipe
 from sanoscope.studies.budget import Budget
 from sanoscope.studies.declaration import Collection, Method
 
@@ -53,8 +53,6 @@ def check_method(method: Method, measure: str, where: str) -> None:
     Raises:
         OptionError: Names the method, and the mend.
     """
-    from sanoscope.detector import ADJUSTABLE
-
     presets = [method.preset] if method.preset is None or isinstance(method.preset, str) else method.preset.values()
     try:
         for preset in presets:
