@@ -27,6 +27,8 @@ from pydicom.uid import (
 )
 
 from dicom_files import BORN, CT, NAME, PATIENT, image_file
+from sanoscope.cases import dicom as dicom_module
+from sanoscope.cases import read_image
 from sanoscope.cases.dicom import begins_like_dicom, read_dicom, window_of
 from sanoscope.cases.limits import LARGEST_IMAGE_BYTES
 from sanoscope.errors import ImageError
@@ -326,3 +328,15 @@ def test_real_files_as_pydicom_reads_them(real_data: Path) -> None:
         pixels = read_dicom(content)
         np.testing.assert_array_equal(pixels[real], expected[real], err_msg=file.name)
         assert pixels.dtype.kind in "ui", file.name
+
+
+def test_where_codecs_are_missing_the_mend_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = image_file(np.zeros((8, 8), np.uint8))
+    damaged.compress(RLELossless, generate_instance_uid=False)
+    damaged.PixelData = encapsulate([bytes(70)])
+    damaged.save_as(tmp_path / "a.dcm")
+    mends = {True: "check that the file is whole$", None: r"whole, or pip install 'sanoscope\[dicom\]'$"}
+    for found, mend in mends.items():
+        monkeypatch.setattr(dicom_module, "find_spec", lambda name, found=found: found)
+        with pytest.raises(ImageError, match=mend):
+            read_image(tmp_path / "a.dcm")

@@ -12,6 +12,7 @@ by themselves and stay as they are.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +65,7 @@ def frames_of(dataset: Dataset) -> np.ndarray:
         ImageError: They cannot be decoded.
     """
     check_syntax(dataset)
-    with discreet(f"its pixels ({syntax_of(dataset)}) cannot be decoded; check that the file is whole"):
+    with discreet(f"its pixels ({syntax_of(dataset)}) cannot be decoded; {_mend()}"):
         check_frames(dataset)
         stored = _decoded(dataset)
         photometric = dataset.get("PhotometricInterpretation")
@@ -75,6 +76,12 @@ def frames_of(dataset: Dataset) -> np.ndarray:
         if stored.ndim == 4:
             return stored
         return np.stack([_values(frame, dataset, number) for number, frame in enumerate(stored)])
+
+
+def _mend() -> str:
+    """What may help where pixels cannot be decoded: pydicom tries PIL too, which knows fewer kinds of JPEG."""
+    lacking = find_spec("libjpeg") is None  # of pylibjpeg-libjpeg
+    return "check that the file is whole" + (", or pip install 'sanoscope[dicom]'" if lacking else "")
 
 
 def window_of(dataset: Dataset) -> tuple[float, float] | None:

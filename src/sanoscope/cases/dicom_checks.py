@@ -55,7 +55,9 @@ def check_kind(dataset: Dataset) -> None:
     """Refuse what holds no image, in words that say what it holds."""
     kind = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
     if kind == SLIDE:
-        raise ImageError("is a whole slide, not an image; load_cases makes a case of each of its tiles")
+        raise ImageError(
+            "is a whole slide, not an image; its tiles are cases where OpenSlide is (pip install 'sanoscope[wsi]')"
+        )
     known = NO_IMAGES.items()
     reason = next((clause for uid, clause in known if kind == uid or (uid[-1] == "." and kind.startswith(uid))), None)
     if reason is not None:
