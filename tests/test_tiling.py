@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -273,4 +274,13 @@ def test_files_of_one_slide_in_dicom_are_one_slide(real_data: Path, tmp_path: Pa
         (tmp_path / name).write_bytes((real_data / "formats" / "wsi" / name).read_bytes())
     cases = read_cases(tmp_path, slicing=Slicing(tiling=Tiling(16, 20, tissue="none")))
     assert len(cases) == 1
+    assert "files that are further levels of a slide in DICOM: 1" in cases.notes
+
+
+def test_a_slide_in_dicom_without_suffixes_is_one_slide(real_data: Path, tmp_path: Path) -> None:
+    for number in (0, 1):
+        shutil.copy(real_data / "formats" / "wsi" / f"boxes_{number}.dcm", tmp_path / f"IM{number}")
+    cases = read_cases(tmp_path, slicing=Slicing(tiling=Tiling(size=8, magnification=20, tissue="none")))
+    assert [case.tile for case in cases] == [SlideTile(x, y, 8, 8) for y in (0, 8) for x in (0, 8)]
+    assert {case.subject for case in cases} == {"IM0"}
     assert "files that are further levels of a slide in DICOM: 1" in cases.notes

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanoscope.cases.case import SlideTile
+from sanoscope.cases.dicom_header import begins_like_dicom
 from sanoscope.cases.open_slides import library, naming, opened
+from sanoscope.cases.readers import is_read
 from sanoscope.cases.suffixes import DICOM, SLIDES, suffix_of
 from sanoscope.errors import ImageError
 
@@ -73,11 +75,12 @@ def is_slide(path: Path) -> bool:
     suffix = suffix_of(path)
     if suffix in SLIDES:
         return True
-    if suffix not in (*MAYBE, *DICOM):
+    in_dicom = suffix in DICOM or (not is_read(path) and begins_like_dicom(path))
+    if not in_dicom and suffix not in MAYBE:
         return False
     try:
         vendor = library().OpenSlide.detect_format(path)
-        if vendor is None or suffix in DICOM:
+        if vendor is None or in_dicom:
             return vendor is not None
         if vendor != "generic-tiff":
             return True

@@ -15,8 +15,7 @@ from sanoscope.cases.annotations import SUFFIXES as OUTLINES
 from sanoscope.cases.annotations import mask_of
 from sanoscope.cases.case import Case, Cases, SlideTile
 from sanoscope.cases.layouts.groups import listed
-from sanoscope.cases.slides import facts_of, is_slide
-from sanoscope.cases.suffixes import DICOM, suffix_of
+from sanoscope.cases.slides import SlideFacts, facts_of, is_slide
 from sanoscope.cases.tissue import CELL, METHODS, camelyon16_cells, find_tissue
 from sanoscope.console import track
 from sanoscope.errors import DataError, ImageError, OptionError, nearest
@@ -149,21 +148,19 @@ def _is_whole_slide(case: Case) -> bool:
 
 def _distinct(slides: Cases) -> list[Case]:
     """Each slide once: of slides in DICOM every level is a file, and each stands for all of those in its folder."""
-    known: set[tuple[Path, object]] = set()
+    known: set[SlideFacts] = set()
     distinct = []
     for case in slides:
         assert case.path is not None
-        if suffix_of(case.path) in DICOM:
-            try:
-                facts = facts_of(case.path)
-            except ImageError:
-                distinct.append(case)
-                continue
-            key = case.path.parent, replace(facts, path=case.path.parent)
-            if key in known:
-                continue
-            known.add(key)
-        distinct.append(case)
+        try:
+            facts = facts_of(case.path)
+        except ImageError:
+            distinct.append(case)
+            continue
+        same = replace(facts, path=case.path.parent)
+        if facts.vendor != "dicom" or same not in known:
+            distinct.append(case)
+        known.add(same)
     return distinct
 
 
